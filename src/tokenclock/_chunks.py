@@ -1,0 +1,150 @@
+"""Which reading fits a chunk: plain ones at once, the user's own functions where given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tokenclock import _log
+from tokenclock._reading import NOTHING, ONE_TOKEN, Reading, TokenSource, Usage, as_count, checked
+from tokenclock._result import MetricsResult
+
+if TYPE_CHECKING:
+    from tokenclock._options import Options
+
+# Chunks of exactly these types, if not empty, are one token: the hands know them by themselves.
+PLAIN_TYPES: frozenset[type] = frozenset({str, bytes, int})
+NO_TYPES: frozenset[type] = frozenset()
+
+
+
+class ChunkReader:
+    """
+    Reads the chunks of one stream.
+
+    The first failure of a user's function disables it for the stream: the whole count becomes
+    chunks, and what the caller of the stream sees does not change.
+
+    Attributes:
+        source: What a sum of the readings' tokens is worth as a count.
+        saw_unknown: Whether a chunk had no known shape.
+    """
+
+    __slots__ = ("_count_tokens", "_options", "_read_chunk", "_totals", "saw_unknown", "source")
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._count_tokens = options.count_tokens
+        self._read_chunk: Callable[[Any], Any] | None = None
+        self._totals: dict[int, int] = {}
+        self.saw_unknown = False
+        self.source: TokenSource = "chunks"
+        if options.read_chunk is not None:
+            self._read_chunk = self._for_stream(options.read_chunk)
+        if self._count_tokens is not None or self._read_chunk is not None:
+            self.source = "counted"
+
+    @property
+    def counts(self) -> bool:
+        """Whether ``count_tokens`` is given and has not failed."""
+        return self._count_tokens is not None
+
+    def read(self, chunk: object) -> Reading:
+        """Give the reading of one chunk; never raises an ``Exception``."""
+        reading = self._shape(chunk)
+        if reading.total_tokens is not None:
+            reading = reading._replace(tokens=self._growth(reading))
+        if self._count_tokens is None:
+            return reading
+        try:
+            return reading._replace(tokens=as_count(self._count_tokens(chunk)))
+        except Exception as error:  # noqa: BLE001 - a reader's failure is not the program's
+            self._count_tokens = None
+            self._gave_up("count_tokens", error)
+            return reading
+
+    def _shape(self, chunk: object) -> Reading:
+        if self._read_chunk is not None:
+            try:
+                return checked(self._read_chunk(chunk))
+            except Exception as error:  # noqa: BLE001 - as above
+                self._read_chunk = None
+                self._gave_up("read_chunk", error)
+        return self._plain(chunk)
+
+    def _plain(self, chunk: object) -> Reading:
+        if chunk is None:
+            return NOTHING
+        if isinstance(chunk, str | bytes | bytearray):
+            return ONE_TOKEN if len(chunk) else NOTHING
+        if isinstance(chunk, int):  # the id of a token
+            return ONE_TOKEN
+        self.saw_unknown = True
+        if self._count_tokens is None:
+            self._warn_unknown(chunk)
+        return ONE_TOKEN
+
+    def _growth(self, reading: Reading) -> int:
+        total = reading.total_tokens or 0
+        before = self._totals.get(reading.choice, 0)
+        self._totals[reading.choice] = max(total, before)
+        return max(total - before, 0)
+
+    def _for_stream(self, read_chunk: Callable[[Any], Any]) -> Callable[[Any], Any] | None:
+        """Ask a reader that keeps state for one that starts afresh."""
+        for_stream = getattr(read_chunk, "for_stream", None)
+        if for_stream is None:
+            return read_chunk
+        try:
+            fresh: Callable[[Any], Any] = for_stream()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._gave_up("read_chunk.for_stream", error)
+            return None
+        return fresh
+
+    def _gave_up(self, what: str, error: Exception) -> None:
+        self.source = "chunks"
+        _log.failure(
+            f"{what} of {self._options.name!r} failed; tokens of this stream are counted by "
+            "its chunks",
+            error,
+        )
+
+    def _warn_unknown(self, chunk: object) -> None:
+        kind = _log.type_name(type(chunk))
+        if kind in self._options.warned_types:
+            return
+        self._options.warned_types.add(kind)
+        _log.warn(
+            f"Cannot find text in a chunk of type {kind!r} from {self._options.name!r}: "
+            "it has no known shape, so each counts as one token. "
+            "Pass read_chunk=, a function from a chunk to a Reading, or count_tokens=."
+        )
+
+
+class ValueReading(NamedTuple):
+    """What a returned value says: its tokens and who counted them."""
+
+    tokens: int | None = None
+    source: TokenSource | None = None
+    usage: Usage | None = None
+    model: str | None = None
+    finish_reason: str | None = None
+
+
+def read_value(value: object, options: Options) -> ValueReading:
+    """Give the reading of a value that a call returned; never raises an ``Exception``."""
+    if options.count_tokens is not None:
+        try:
+            return ValueReading(as_count(options.count_tokens(value)), "counted")
+        except Exception as error:  # noqa: BLE001 - a reader's failure is not the program's
+            _log.failure(f"count_tokens of {options.name!r} failed; the value is not counted", error)
+    if isinstance(value, MetricsResult):  # a measured function inside a measured function
+        return ValueReading(
+            value.token_count, value.token_source, None, value.model, value.finish_reason
+        )
+    if isinstance(value, list):
+        return ValueReading(len(value), "length")
+    return ValueReading()
+
+

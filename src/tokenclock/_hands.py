@@ -1,0 +1,253 @@
+"""
+The hands: what a measured stream does when it is driven, sync and async.
+
+They stamp and append, nothing more; what a stamp means is the recorder's business. Each hand is
+one function in one piece, although some are long: the order of events in it is its meaning, and
+an exception may pass through no more than one frame of ours.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from types import AsyncGeneratorType, GeneratorType
+from typing import TYPE_CHECKING, Any
+
+from tokenclock._recorder import BATCH
+from tokenclock._runs import stream_steps
+
+if TYPE_CHECKING:
+    from tokenclock._runs import Run
+
+
+# --- what the hands share: rare moments --------------------------------------------------------
+
+
+def _raised(
+    self: Any, error: BaseException, requested: int, stop: type, *, thrown: bool = False
+) -> None:
+    """Tell the run that a step raised, unless the request was only refused."""
+    run: Run = self._tc_run
+    run.requested_ns = None
+    if run.end_ns is None and not _goes_on(self._tc_original):
+        run.raised(error, requested, stop, thrown=thrown)
+
+
+def _goes_on(original: object) -> bool:
+    """Whether this is a generator whose body has not ended: it refused a request."""
+    if isinstance(original, GeneratorType):
+        return original.gi_frame is not None
+    if isinstance(original, AsyncGeneratorType):
+        return original.ag_frame is not None
+    return False
+
+
+def _is_running(original: object) -> bool:
+    if isinstance(original, GeneratorType):
+        return original.gi_running
+    if isinstance(original, AsyncGeneratorType):
+        return original.ag_running
+    return False
+
+
+def _closed(self: Any) -> None:
+    """Tell the run that the caller closed the stream; a view's end is not the stream's."""
+    if self._tc_owner is None and self._tc_run.end_ns is None:
+        self._tc_run.stopped()
+
+
+def _close_failed(self: Any, error: BaseException) -> None:
+    """Tell the run that closing raised, unless it was refused because the body is running."""
+    run: Run = self._tc_run
+    if self._tc_owner is None and run.end_ns is None and not _is_running(self._tc_original):
+        run.raised(error, None)
+
+
+def _left_with(self: Any, passed_in: BaseException | None, error: BaseException) -> None:
+    """Tell the run that leaving a ``with`` raised: what was passed in is the caller's own."""
+    if error is passed_in:
+        _closed(self)
+    else:
+        _close_failed(self, error)
+
+
+# --- sync ----------------------------------------------------------------------------------------
+
+
+def _next(self: Any) -> Any:
+    run = self._tc_run
+    clock = run.clock
+    requested = run.requested_ns = clock()
+    try:
+        chunk = self._tc_next()
+    except BaseException as error:
+        _raised(self, error, requested, StopIteration)
+        raise
+    arrived = clock()
+    run.requested_ns = None
+    if type(chunk) in run.plain and chunk:
+        pending = run.pending
+        pending.append((requested, arrived))
+        if len(pending) >= BATCH:
+            run.flush()
+    else:
+        run.read(chunk, requested, arrived)
+    return chunk
+
+
+def _sync_step(name: str) -> Callable[..., Any]:
+    """Make the hand for ``send`` or ``throw``."""
+    throws = name == "throw"
+
+    def step(self: Any, /, *args: Any) -> Any:
+        run = self._tc_run
+        requested = run.requested_ns = run.clock()
+        try:
+            chunk = getattr(self._tc_original, name)(*args)
+        except BaseException as error:
+            _raised(self, error, requested, StopIteration, thrown=throws)
+            raise
+        arrived = run.clock()
+        run.requested_ns = None
+        run.read(chunk, requested, arrived)
+        return chunk
+
+    return _named(step, name)
+
+
+def _close(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+    try:
+        given = self._tc_original.close(*args, **kwargs)
+    except BaseException as error:
+        _close_failed(self, error)
+        raise
+    _closed(self)
+    return given
+
+
+def _enter(self: Any) -> Any:
+    original = self._tc_original
+    given = type(original).__enter__(original)
+    return self if given is original else given
+
+
+def _exit(self: Any, /, *args: Any) -> Any:
+    original = self._tc_original
+    try:
+        given = type(original).__exit__(original, *args)
+    except BaseException as error:
+        _left_with(self, args[1], error)
+        raise
+    _closed(self)
+    return given
+
+
+# --- async, the same with await -------------------------------------------------------------------
+
+
+async def _anext(self: Any) -> Any:
+    run = self._tc_run
+    clock = run.clock
+    requested = run.requested_ns = clock()
+    try:
+        chunk = await self._tc_anext()
+    except BaseException as error:
+        _raised(self, error, requested, StopAsyncIteration)
+        raise
+    arrived = clock()
+    run.requested_ns = None
+    if type(chunk) in run.plain and chunk:
+        pending = run.pending
+        pending.append((requested, arrived))
+        if len(pending) >= BATCH:
+            run.flush()
+    else:
+        run.read(chunk, requested, arrived)
+    return chunk
+
+
+def _async_step(name: str) -> Callable[..., Any]:
+    """Make the hand for ``asend`` or ``athrow``."""
+    throws = name == "athrow"
+
+    async def step(self: Any, /, *args: Any) -> Any:
+        run = self._tc_run
+        requested = run.requested_ns = run.clock()
+        try:
+            chunk = await getattr(self._tc_original, name)(*args)
+        except BaseException as error:
+            _raised(self, error, requested, StopAsyncIteration, thrown=throws)
+            raise
+        arrived = run.clock()
+        run.requested_ns = None
+        run.read(chunk, requested, arrived)
+        return chunk
+
+    return _named(step, name)
+
+
+async def _aclose(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+    try:
+        given = await self._tc_original.aclose(*args, **kwargs)
+    except BaseException as error:
+        _close_failed(self, error)
+        raise
+    _closed(self)
+    return given
+
+
+async def _close_async(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+    # SDK streams name their coroutine close(), without an a.
+    try:
+        given = await self._tc_original.close(*args, **kwargs)
+    except BaseException as error:
+        _close_failed(self, error)
+        raise
+    _closed(self)
+    return given
+
+
+async def _aenter(self: Any) -> Any:
+    original = self._tc_original
+    given = await type(original).__aenter__(original)
+    return self if given is original else given
+
+
+async def _aexit(self: Any, /, *args: Any) -> Any:
+    original = self._tc_original
+    try:
+        given = await type(original).__aexit__(original, *args)
+    except BaseException as error:
+        _left_with(self, args[1], error)
+        raise
+    _closed(self)
+    return given
+
+
+def _named(hand: Callable[..., Any], name: str) -> Callable[..., Any]:
+    hand.__name__ = hand.__qualname__ = name
+    return hand
+
+
+_ALWAYS: dict[str, Callable[..., Any]] = {
+    "__next__": _next,
+    "send": _sync_step("send"),
+    "throw": _sync_step("throw"),
+    "close": _close,
+    "__enter__": _enter,
+    "__exit__": _exit,
+    "__anext__": _anext,
+    "asend": _async_step("asend"),
+    "athrow": _async_step("athrow"),
+    "aclose": _aclose,
+    "__aenter__": _aenter,
+    "__aexit__": _aexit,
+}
+stream_steps.update(hand.__code__ for hand in (*_ALWAYS.values(), _close_async))
+
+
+def hands_for(kind: type) -> dict[str, Callable[..., Any]]:
+    """Give the hands that may drive an object of type *kind*, by the names they have on it."""
+    if inspect.iscoroutinefunction(getattr(kind, "close", None)):
+        return {**_ALWAYS, "close": _close_async}
+    return _ALWAYS

@@ -1,0 +1,67 @@
+"""How tokenclock says that something of its own went wrong: logged, never raised."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+from tokenclock.errors import TokenclockError, TokenclockWarning
+
+LOGGER = "tokenclock"
+
+
+def failure(message: str, error: BaseException) -> None:
+    """
+    Log *error* with its traceback, naming its type only.
+
+    What an exception says may carry what a model generated, so the message stays behind:
+    the record's exception is a stand-in with the same traceback.
+    """
+    import logging  # noqa: PLC0415 - costs milliseconds, needed only when something failed
+
+    name = type_name(type(error))
+    stand_in = TokenclockError(name)
+    logging.getLogger(LOGGER).error(
+        "%s: %s", message, name, exc_info=(TokenclockError, stand_in, error.__traceback__)
+    )
+
+
+def warn(message: str) -> None:
+    """
+    Warn at the user's line.
+
+    Where warnings are errors, the message is logged instead: it must not break the loop it is
+    about.
+    """
+    try:
+        warnings.warn(message, TokenclockWarning, stacklevel=_users_stacklevel())
+    except TokenclockWarning:
+        import logging  # noqa: PLC0415 - as above
+
+        logging.getLogger(LOGGER).warning("%s", message)
+
+
+def type_name(kind: type) -> str:
+    """
+    Give the qualified name of a type, without the module for built-in ones.
+
+    >>> type_name(ValueError)
+    'ValueError'
+    """
+    if kind.__module__ == "builtins":
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _users_stacklevel() -> int:
+    """Count the frames from ``warn`` up to the first that is not tokenclock's."""
+    level = 1
+    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to look up the stack
+    while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
+        frame = frame.f_back
+        level += 1
+    return level
+
+
+def _is_ours(module: str) -> bool:
+    return module == "tokenclock" or module.startswith("tokenclock._")

@@ -1,0 +1,148 @@
+"""Objects that stand in for others: same answers, same protocols, and no more of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from tokenclock._runs import Run
+
+# Special methods that Python looks up on the type. A stand-in gets those that its original has.
+_FORWARDED = (
+    "abs add aenter aexit aiter and anext await bool bytes call ceil complex contains copy "
+    "deepcopy delitem divmod enter eq exit float floor floordiv format fspath ge getitem "
+    "getnewargs getnewargs_ex gt hash iadd iand ifloordiv ilshift imatmul imod imul index int "
+    "invert ior ipow irshift isub iter itruediv ixor le len length_hint lshift lt matmul "
+    "missing mod mul ne neg next or pos pow radd rand rdivmod repr reversed rfloordiv rlshift "
+    "rmatmul rmod rmul ror round rpow rrshift rshift rsub rtruediv rxor setitem str sub truediv "
+    "trunc xor"
+).split()
+FORWARDED = tuple(f"__{name}__" for name in _FORWARDED)
+
+
+class Proxy:
+    """
+    Stands in for the object in ``_tc_original``, whose run is ``_tc_run``.
+
+    Attributes of ours start with ``_tc_`` and are set with ``object.__setattr__``; every other
+    one is the original's.
+    """
+
+    __slots__ = (
+        "__weakref__", "_tc_anext", "_tc_next", "_tc_observed", "_tc_original", "_tc_owner",
+        "_tc_run",
+    )  # fmt: skip
+
+    _tc_original: Any
+    _tc_run: Run
+    _tc_observed: bool
+    # Who has to be dropped for the run to end; None where that is this object itself.
+    _tc_owner: object
+
+    def __init__(
+        self, original: object, run: Run, *, observed: bool, owner: object = None
+    ) -> None:
+        put = object.__setattr__
+        put(self, "_tc_original", original)
+        put(self, "_tc_run", run)
+        put(self, "_tc_observed", observed)
+        put(self, "_tc_owner", owner)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_tc_"):  # half-built: do not look for the original in itself
+            raise AttributeError(name)
+        return getattr(self._tc_original, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self._tc_original, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._tc_original, name)
+
+    @property  # type: ignore[misc]  # isinstance() asks here, and the original answers
+    def __class__(self) -> type:
+        kind: type = self._tc_original.__class__
+        return kind
+
+    def __dir__(self) -> list[str]:
+        return sorted({*dir(self._tc_original), *self._tc_additions()})
+
+    def _tc_additions(self) -> tuple[str, ...]:
+        return ()
+
+    def __repr__(self) -> str:
+        return repr(self._tc_original)
+
+    def __str__(self) -> str:
+        return str(self._tc_original)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # Copied and pickled as the original is, or refused as it is.
+        return self._tc_original.__reduce_ex__(protocol)
+
+    def __del__(self) -> None:
+        try:
+            run, owner = self._tc_run, self._tc_owner
+        except AttributeError:
+            return
+        if owner is None and run.end_ns is None:
+            run.stopped(in_finaliser=True)
+
+
+def offers(kind: type, name: str) -> bool:
+    """Whether a type defines a method that ``object`` does not define for it."""
+    return any(name in base.__dict__ for base in kind.__mro__ if base is not object)
+
+
+def forward(name: str) -> Callable[..., Any]:
+    """Make a method that asks the original, as Python would: by its type."""
+
+    def forwarded(self: Proxy, /, *args: Any) -> Any:
+        original = self._tc_original
+        bare = [one._tc_original if isinstance(one, Proxy) else one for one in args]
+        return getattr(type(original), name)(original, *bare)
+
+    forwarded.__name__ = name
+    return forwarded
+
+
+class ClassesByOriginal:
+    """
+    Makes, once for each type of original, the class of the stand-ins for it.
+
+    Of the hands that *hands_for* gives, it gets those whose name is a method of the original.
+    """
+
+    def __init__(
+        self,
+        bases_for: Callable[[type], tuple[type[Proxy], ...]],
+        hands_for: Callable[[type], Mapping[str, Any]],
+    ) -> None:
+        self._bases_for = bases_for
+        self._hands_for = hands_for
+        self._made: WeakKeyDictionary[type, type[Proxy]] = WeakKeyDictionary()
+
+    def __call__(self, kind: type) -> type[Proxy]:
+        """Give the class for originals of type *kind*."""
+        made = self._made.get(kind)
+        if made is None:
+            made = self._made[kind] = self._make(kind)
+        return made
+
+    def _make(self, kind: type) -> type[Proxy]:
+        bases = self._bases_for(kind)
+        namespace: dict[str, Any] = {
+            "__slots__": (),
+            "__module__": "tokenclock",
+            "__qualname__": bases[0].__qualname__,
+            "__doc__": kind.__doc__,
+        }
+        for name in FORWARDED:
+            if offers(kind, name):
+                namespace[name] = forward(name) if getattr(kind, name) is not None else None
+        for name, hand in self._hands_for(kind).items():
+            if offers(kind, name):
+                namespace[name] = hand
+        return type(bases[0].__name__, bases, namespace)

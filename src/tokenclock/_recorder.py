@@ -1,0 +1,383 @@
+"""
+The brain: what the stamps of one run mean.
+
+No I/O, no waiting. The hands in ``_streams`` stamp and append; what the stamps mean is decided
+here, when they are flushed and at the run's start and end.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+from tokenclock import _log
+from tokenclock._chunks import NO_TYPES, PLAIN_TYPES, ChunkReader, ValueReading
+from tokenclock._clock import wall_ns
+from tokenclock._reading import CHANNEL_CODES, NOTHING, ONE_TOKEN, Reading, TokenSource, Usage
+from tokenclock._timeline import NO_GAPS, NS_PER_SECOND, Marks, Timeline, TokenGaps
+
+if TYPE_CHECKING:
+    from tokenclock._options import Options
+    from tokenclock._result import Outcome
+
+# Stamps are looked at when this many wait: often enough to stay small, seldom enough to be cheap.
+BATCH = 256
+MOST_MARKS = 65_536
+
+
+class Recorder:
+    """
+    The stamps of one run and what they add up to. All stamps are nanoseconds of one clock.
+
+    The hands use ``clock``, ``plain``, ``pending``, ``requested_ns``, ``flush`` and ``read``, and
+    nothing else: that is the interface a compiled driver has to keep.
+
+    Attributes:
+        plain: Exact types whose chunks, if true, are one token each. Empty where every chunk must
+            be read, and once the run is over.
+        pending: Request and arrival of such chunks, not yet looked at.
+        requested_ns: When the request that is under way was made, else ``None``.
+        start_ns: When the function's own code could first run; ``None`` until then.
+        given_ns: Since when the stream is in the caller's hands.
+        end_ns: When the run was over; ``None`` until then.
+    """
+
+    __slots__ = (
+        "call_ns", "chunk_count", "clock", "consumer_before_first_ns", "consumer_ns", "end_ns",
+        "finish_reason", "first_chunk_ns", "first_output_ns", "first_token_count",
+        "first_token_ns", "given_ns", "last_token_ns", "lock", "marks", "model", "options",
+        "pending", "plain", "produced_ns", "reader", "requested_ns", "saw_choices",
+        "saw_reasoning", "start_ns", "streamed", "token_chunk_count", "token_sum", "usage",
+        "usage_is_last", "value_reading", "wall_call_ns", "works_later",
+    )  # fmt: skip
+
+    def __init__(self, options: Options, call_ns: int | None = None) -> None:
+        self.options = options
+        self.clock = options.clock
+        self.call_ns = self.clock() if call_ns is None else call_ns
+        self.wall_call_ns = wall_ns()
+        self.start_ns: int | None = None
+        self.end_ns: int | None = None
+        self.requested_ns: int | None = None
+        self.streamed = False
+        self.works_later = False
+        self.value_reading: ValueReading | None = None
+        self.consumer_ns = 0
+        self.given_ns: int | None = None
+        self.produced_ns: int | None = None
+
+    def open_stream(self) -> None:
+        """Make room for chunks: from here on the run is a stream's."""
+        options = self.options
+        self.streamed = True
+        self.lock = RLock()
+        self.pending: list[tuple[int, int]] = []
+        self.marks = Marks()
+        self.reader: ChunkReader | None = None
+        self.first_chunk_ns: int | None = None
+        self.first_token_ns: int | None = None
+        self.first_output_ns: int | None = None
+        self.last_token_ns: int | None = None
+        self.first_token_count = 1
+        self.consumer_before_first_ns = 0
+        self.chunk_count = self.token_chunk_count = self.token_sum = 0
+        self.usage: Usage | None = None
+        self.usage_is_last = False
+        self.saw_choices = self.saw_reasoning = False
+        self.model: str | None = None
+        self.finish_reason: str | None = None
+        reads_all = options.count_tokens is not None or options.read_chunk is not None
+        self.plain = NO_TYPES if reads_all else PLAIN_TYPES
+
+    # --- stamps -----------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Look at the stamps that wait; a failure of ours is logged and costs those stamps."""
+        try:
+            with self.lock:
+                batch = self.pending[:]
+                del self.pending[: len(batch)]
+                if batch and self.end_ns is None:
+                    self._take(batch)
+        except Exception as error:  # noqa: BLE001 - our own failure never reaches the program
+            _log.failure(f"Measuring {self.options.name!r} failed", error)
+
+    def read(self, chunk: object, requested: int, arrived: int) -> None:
+        """Look at one chunk that the hands do not know by themselves."""
+        if self.end_ns is not None:
+            return
+        try:
+            if self.reader is None:
+                self.reader = ChunkReader(self.options)
+            reading = self.reader.read(chunk)
+            with self.lock:
+                self.flush()
+                self._take_one(requested, arrived, reading)
+        except Exception as error:  # noqa: BLE001 - as above
+            _log.failure(f"Measuring {self.options.name!r} failed", error)
+
+    def _take(self, batch: list[tuple[int, int]]) -> None:
+        """Add chunks of one token each, of no named channel."""
+        requests, arrivals = zip(*batch, strict=True)
+        count = len(batch)
+        before_first = self._given_until(requests[0])
+        if self.first_token_ns is None:
+            self.consumer_before_first_ns = self.consumer_ns + before_first
+        self.consumer_ns += before_first + max(sum(requests[1:]) - sum(arrivals[:-1]), 0)
+        self._saw_token(arrivals[0], 1)
+        if self.first_output_ns is None:
+            self.first_output_ns = arrivals[0]
+        self.last_token_ns = self.given_ns = self.produced_ns = arrivals[-1]
+        self.chunk_count += count
+        self.token_chunk_count += count
+        self.token_sum += count
+        self.usage_is_last = False
+        room = MOST_MARKS - len(self.marks)
+        if room > 0:
+            self.marks.extend(requests[:room], arrivals[:room])
+
+    def _take_one(self, requested: int, arrived: int, reading: Reading) -> None:
+        """Add one chunk with its reading."""
+        self.consumer_ns += self._given_until(requested)
+        if self.first_chunk_ns is None:
+            self.first_chunk_ns = arrived
+        self.given_ns = self.produced_ns = arrived
+        self.chunk_count += 1
+        if reading.tokens:
+            self._take_token(arrived, reading)
+        if reading is not NOTHING and reading is not ONE_TOKEN:
+            self._take_words(reading)
+        if len(self.marks) < MOST_MARKS:
+            self.marks.append(requested, arrived, reading.tokens, CHANNEL_CODES[reading.channel])
+
+    def _take_token(self, arrived: int, reading: Reading) -> None:
+        if self.first_token_ns is None:
+            self.consumer_before_first_ns = self.consumer_ns
+        self._saw_token(arrived, reading.tokens)
+        if reading.channel == "reasoning":
+            self.saw_reasoning = True
+        elif self.first_output_ns is None:
+            self.first_output_ns = arrived
+        self.last_token_ns = arrived
+        self.token_chunk_count += 1
+        self.token_sum += reading.tokens
+        self.usage_is_last = False
+
+    def _take_words(self, reading: Reading) -> None:
+        """Take what a chunk says beside its tokens; the same chunk's usage is no earlier one."""
+        if reading.choice:
+            self.saw_choices = True
+        if reading.usage is not None:
+            self.usage = (self.usage or Usage()).updated(reading.usage)
+            if reading.usage.output_tokens is not None:
+                self.usage_is_last = True
+        self.model = reading.model or self.model
+        self.finish_reason = reading.finish_reason or self.finish_reason
+
+    def _saw_token(self, arrived: int, tokens: int) -> None:
+        if self.first_chunk_ns is None:
+            self.first_chunk_ns = arrived
+        if self.first_token_ns is None:
+            self.first_token_ns = arrived
+            self.first_token_count = tokens
+
+    def _given_until(self, requested: int) -> int:
+        """Start the run if this is its first request; else give how long the caller held it."""
+        if self.start_ns is None:
+            self.start_ns = requested
+            return 0
+        given = self.start_ns if self.given_ns is None else self.given_ns
+        return max(requested - given, 0)
+
+    # --- start and end ----------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start the run at the call: an ordinary function runs at once."""
+        self.start_ns = self.requested_ns = self.call_ns
+
+    def handed_over(self, now_ns: int) -> None:
+        """Note that the caller has the stream or awaitable; from a run not started, no more."""
+        self.requested_ns = None
+        if self.start_ns is not None:
+            self.given_ns = self.produced_ns = now_ns
+
+    def asked(self) -> None:
+        """Note the first step of an awaitable; it is under way until it gave its value."""
+        if self.requested_ns is None:
+            requested = self.clock()
+            self.consumer_ns += self._given_until(requested)
+            self.given_ns = self.requested_ns = requested
+
+    def close_stamps(self, end_ns: int, requested: int | None, *, stopped: bool) -> None:
+        """
+        End the run: at *end_ns*, or, if the caller stopped it, at the last thing it produced.
+
+        *requested* is when the caller asked for what did not come; ``None`` if it did not ask.
+        """
+        if self.streamed:
+            self.flush()
+            self.plain = NO_TYPES
+        if requested is not None and not stopped:
+            self.consumer_ns += self._given_until(requested)
+        if stopped or self.start_ns is None:
+            end_ns = self._last_produced()
+        self.end_ns = max(end_ns, self._start_or_call())
+
+    def _last_produced(self) -> int:
+        return self._start_or_call() if self.produced_ns is None else self.produced_ns
+
+    def _start_or_call(self) -> int:
+        return self.call_ns if self.start_ns is None else self.start_ns
+
+    # --- numbers ----------------------------------------------------------------------------
+
+    def numbers(self, outcome: Outcome) -> dict[str, Any]:
+        """Give every field of a result that follows from the stamps."""
+        if self.streamed:
+            with self.lock:
+                self.flush()
+                return self._numbers(outcome, self._chunk_numbers())
+        return self._numbers(outcome, self._value_numbers())
+
+    def _numbers(self, outcome: Outcome, counted: dict[str, Any]) -> dict[str, Any]:
+        start, end, consumer = self._interval()
+        latency = _seconds(end - start)
+        tokens = counted["token_count"]
+        never_started = self.start_ns is None and self.requested_ns is None
+        options = self.options
+        return {
+            "started_at": _utc(self.wall_call_ns + start - self.call_ns),
+            "streamed": self.streamed,
+            "outcome": outcome,
+            "generation_latency": latency,
+            "throughput": tokens / latency if tokens is not None and latency else None,
+            "consumer_time": _seconds(consumer),
+            "producer_time": _seconds(end - start - consumer),
+            "idle_before_start": None if never_started else _seconds(start - self.call_ns),
+            "provider": options.provider,
+            "operation": options.operation,
+            **counted,
+        }
+
+    def _interval(self) -> tuple[int, int, int]:
+        """Give start, end and the caller's part; an open interval belongs to who holds it."""
+        start, end, consumer = self._start_or_call(), self.end_ns, self.consumer_ns
+        if end is None:
+            requested = self.requested_ns
+            if self.start_ns is None and requested is not None:
+                start = requested
+            end = max(self.clock(), start)
+            if self.start_ns is None and requested is None:
+                end = start
+            elif self.given_ns is not None:
+                held_until = end if requested is None else requested
+                consumer += max(held_until - self.given_ns, 0)
+        return start, end, min(consumer, end - start)
+
+    def _value_numbers(self) -> dict[str, Any]:
+        reading = self.value_reading or ValueReading()
+        usage = reading.usage or Usage()
+        first_token = None
+        if self.value_reading is not None and reading.tokens != 0 and not self.works_later:
+            start, end, _ = self._interval()
+            first_token = _seconds(end - start)
+        return {
+            "time_to_first_chunk": None,
+            "time_to_first_token": first_token,
+            "time_to_first_output_token": None,
+            "time_to_last_token": None,
+            "token_count": reading.tokens,
+            "token_source": reading.source,
+            "chunk_count": 0,
+            "token_chunk_count": 0,
+            "time_per_output_token": None,
+            "inter_token_latencies": NO_GAPS,
+            "consumer_time_before_first_token": None,
+            "input_token_count": usage.input_tokens,
+            "reasoning_token_count": usage.reasoning_tokens,
+            "cached_token_count": usage.cached_tokens,
+            "model": reading.model or self.options.model,
+            "finish_reason": reading.finish_reason,
+            "timeline": None,
+            "timeline_complete": True,
+        }
+
+    def _chunk_numbers(self) -> dict[str, Any]:
+        tokens, source = self._counted()
+        usage = self.usage or Usage()
+        start = self._start_or_call()
+        kept = len(self.marks)
+        saw_token = self.first_token_ns is not None
+        return {
+            "time_to_first_chunk": _since(start, self.first_chunk_ns),
+            "time_to_first_token": _since(start, self.first_token_ns),
+            "time_to_first_output_token": _since(start, self.first_output_ns),
+            "time_to_last_token": _since(start, self.last_token_ns),
+            "token_count": tokens,
+            "token_source": source,
+            "chunk_count": self.chunk_count,
+            "token_chunk_count": self.token_chunk_count,
+            "time_per_output_token": self._time_per_output_token(tokens, source),
+            "inter_token_latencies": TokenGaps(self.marks, kept),
+            "consumer_time_before_first_token": (
+                _seconds(self.consumer_before_first_ns) if saw_token else None
+            ),
+            "input_token_count": usage.input_tokens,
+            "reasoning_token_count": usage.reasoning_tokens,
+            "cached_token_count": usage.cached_tokens,
+            "model": self.model or self.options.model,
+            "finish_reason": self.finish_reason,
+            "timeline": Timeline(self.marks, kept, start),
+            "timeline_complete": kept == self.chunk_count,
+        }
+
+    def _counted(self) -> tuple[int, TokenSource]:
+        """
+        Give the token count and who counted.
+
+        ``count_tokens``, else usage (unless tokens came after it; the larger of usage and chunks
+        where several choices were seen), else ``read_chunk``, else chunks.
+        """
+        reader = self.reader
+        source: TokenSource = "chunks" if reader is None else reader.source
+        if reader is not None and reader.counts:
+            return self.token_sum, source
+        usage = None if self.usage is None else self.usage.output_tokens
+        if usage is not None and self.usage_is_last:
+            if not self.saw_choices or usage >= self.token_chunk_count:
+                return usage, "usage"
+        if source == "counted":
+            return self.token_sum, source
+        if reader is not None and reader.saw_unknown:
+            source = "items"
+        return self.token_chunk_count, source
+
+    def _time_per_output_token(self, tokens: int, source: TokenSource) -> float | None:
+        """
+        Give (last token - first token) / (tokens after the first token-bearing chunk).
+
+        Reasoning that usage reports but no chunk carried was over before the first token came.
+        """
+        if self.token_chunk_count < 2 or self.first_token_ns is None or self.last_token_ns is None:
+            return None
+        first = self.first_token_count if source in {"counted", "usage"} else 1
+        denominator = tokens - first
+        if source == "usage" and not self.saw_reasoning and self.usage is not None:
+            denominator -= self.usage.reasoning_tokens or 0
+        if denominator < 1:
+            return None
+        return _seconds(self.last_token_ns - self.first_token_ns) / denominator
+
+
+def _since(start: int, stamp: int | None) -> float | None:
+    return None if stamp is None else _seconds(stamp - start)
+
+
+def _seconds(nanoseconds: int) -> float:
+    return max(nanoseconds, 0) / NS_PER_SECOND
+
+
+def _utc(wall: int) -> datetime:
+    seconds, rest = divmod(wall, NS_PER_SECOND)
+    return datetime.fromtimestamp(seconds, timezone.utc).replace(microsecond=rest // 1000)

@@ -1,0 +1,241 @@
+"""One run: whose call it is, that it finishes exactly once, and where its result goes."""
+
+from __future__ import annotations
+
+import atexit
+import contextvars
+import itertools
+import os
+import sys
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from tokenclock import _log, _sinks
+from tokenclock._attributes import NO_ATTRIBUTES
+from tokenclock._chunks import ValueReading, read_value
+from tokenclock._reading import bounded_text
+from tokenclock._recorder import Recorder
+from tokenclock._result import MetricsResult
+
+if TYPE_CHECKING:
+    from types import CodeType
+
+    from tokenclock._attributes import AttributeValue
+    from tokenclock._options import Options
+    from tokenclock._result import Outcome
+
+# Every run that is not over, by its call's id: whoever takes a run out of here finishes it.
+live_runs: dict[str, Run] = {}
+
+# The measured call whose code runs now, where the context can tell: ordinary functions and
+# coroutines, and the tasks they start. A stream sets nothing: its steps are found on the stack.
+current_call: contextvars.ContextVar[str | None] = contextvars.ContextVar(
+    "tokenclock_current_call", default=None
+)
+
+# The code of everything that drives a measured body: of streams, and of calls and coroutines.
+stream_steps: set[CodeType] = set()
+call_steps: set[CodeType] = set()
+
+_process = os.urandom(6).hex()
+_numbers = itertools.count(1)
+
+
+class Run(Recorder):
+    """
+    One call: its stamps, its identity, its one finished result.
+
+    It never refers to the measured stream, so that dropping the stream can be noticed.
+    """
+
+    __slots__ = (
+        "attributes", "call_id", "captures", "error", "finished", "outcome", "parent_id",
+        "request_model",
+    )  # fmt: skip
+
+    def __init__(
+        self, options: Options, arguments: Mapping[str, object], call_ns: int | None = None
+    ) -> None:
+        super().__init__(options, call_ns)
+        self.call_id = f"{_process}-{next(_numbers):x}"
+        self.parent_id = enclosing_call() if live_runs else None
+        self.captures = _sinks.captures.get()
+        self.attributes = _merged(options.attributes, _sinks.call_labels.get())
+        self.request_model = options.model or bounded_text(arguments.get("model"))
+        self.outcome: Outcome = "running"
+        self.error: str | None = None
+        self.finished: MetricsResult[None] | None = None
+        live_runs[self.call_id] = self
+
+    # --- the ways a run ends ----------------------------------------------------------------
+
+    def returned(self, value: object, end_ns: int, *, works_later: bool = False) -> None:
+        """End with a value."""
+        self.works_later = works_later
+        if self.start_ns is None:
+            self.start_ns = self.call_ns
+        self.value_reading = ValueReading() if works_later else read_value(value, self.options)
+        self._finish("completed", end_ns)
+
+    def raised(
+        self,
+        error: BaseException,
+        requested: int | None,
+        stop: type | None = None,
+        *,
+        thrown: bool = False,
+    ) -> None:
+        """
+        End with an exception.
+
+        *requested* is when the caller asked for what did not come. *stop* is the type that says
+        that there is nothing more. *thrown* says that the caller threw into the body: into one
+        that has not started, it does not start it.
+        """
+        end_ns = self.clock()
+        if thrown and self.start_ns is None:
+            self.flush()
+            requested = requested if self.chunk_count else None
+        outcome = outcome_of(error, stop)
+        if outcome in {"failed", "cancelled"}:
+            self.error = bounded_text(_log.type_name(type(error)))
+        self._finish(outcome, end_ns, requested)
+
+    def stopped(self, *, in_finaliser: bool = False) -> None:
+        """End because the caller stopped: it closed, broke out, dropped it or never asked."""
+        asked = self.requested_ns is not None
+        if self.streamed:
+            self.flush()
+            asked = asked or self.chunk_count > 0
+        outcome: Outcome = "stopped" if asked else "unconsumed"
+        self._finish(outcome, self.call_ns, in_finaliser=in_finaliser)
+
+    def _finish(
+        self,
+        outcome: Outcome,
+        end_ns: int,
+        requested: int | None = None,
+        *,
+        in_finaliser: bool = False,
+    ) -> None:
+        """Finish exactly once. A failure of ours is logged; only ``KeyboardInterrupt`` passes."""
+        is_ours = live_runs.pop(self.call_id, None) is not None
+        if self.end_ns is not None:
+            return
+        try:
+            self.close_stamps(
+                end_ns, requested, stopped=outcome in {"stopped", "unconsumed"}
+            )
+            self.outcome = outcome
+            self.requested_ns = None
+            if is_ours:
+                self._deliver(in_finaliser=in_finaliser)
+        except Exception as error:  # noqa: BLE001 - our own failure never reaches the program
+            _log.failure(f"Finishing the measurement of {self.options.name!r} failed", error)
+
+    def _deliver(self, *, in_finaliser: bool) -> None:
+        sinks = _sinks.sinks_for(self.options.sinks)
+        if not sinks and not self.captures:
+            return
+        result = self.result()
+        for results in self.captures:
+            results.append(result)
+        if in_finaliser and sinks:
+            _sinks.later.put(lambda: [entry.take(result) for entry in sinks])
+            return
+        for entry in sinks:
+            entry.take(result)
+
+    # --- the result -------------------------------------------------------------------------
+
+    def result(self) -> MetricsResult[None]:
+        """Give what was observed: the finished result, or a snapshot of a run that goes on."""
+        if self.finished is not None:
+            return self.finished
+        result: MetricsResult[None] = MetricsResult.from_fields(self._fields())
+        if self.end_ns is not None:
+            self.finished = result
+        return result
+
+    def result_with(self, value: Any) -> MetricsResult[Any]:
+        """Give the caller's own copy, the only one that carries a value."""
+        return MetricsResult.from_fields({**self.result().__dict__, "value": value})
+
+    def _fields(self) -> dict[str, Any]:
+        return {
+            "function": self.options.name,
+            "call_id": self.call_id,
+            "parent_id": self.parent_id,
+            "error": self.error,
+            "request_model": self.request_model,
+            "attributes": self.attributes,
+            "value": None,
+            **self.numbers(self.outcome),
+        }
+
+
+def outcome_of(error: BaseException, stop: type | None) -> Outcome:
+    """Say how a run ended that ended with *error*."""
+    if stop is not None and isinstance(error, stop):
+        return "completed"
+    if isinstance(error, GeneratorExit):
+        return "stopped"
+    return "cancelled" if _is_cancellation(error) else "failed"
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    """Tell a cancellation by asyncio or trio, without importing either."""
+    for module, name in (("asyncio.exceptions", "CancelledError"), ("trio", "Cancelled")):
+        kind = getattr(sys.modules.get(module), name, None)
+        if kind is not None and isinstance(error, kind):
+            return True
+    return False
+
+
+def enclosing_call() -> str | None:
+    """
+    Give the id of the innermost measured call that runs around the caller, if there is one.
+
+    The stack knows the streams: whose step is on it, their body runs now. The context knows
+    ordinary calls and coroutines, also in tasks that they started.
+    """
+    # Our caller is Run.__init__, and its caller the new call itself, inside which it is not.
+    frame = sys._getframe(2).f_back  # noqa: SLF001 - the documented way to look up the stack
+    while frame is not None:
+        code = frame.f_code
+        if code in stream_steps:
+            call_id: str = frame.f_locals["self"]._tc_run.call_id
+            return call_id
+        if code in call_steps:
+            break
+        frame = frame.f_back
+    call_id_in_context = current_call.get()
+    return call_id_in_context if call_id_in_context in live_runs else None
+
+
+def _merged(
+    attributes: Mapping[str, AttributeValue], labels: Mapping[str, AttributeValue]
+) -> Mapping[str, AttributeValue]:
+    if not labels:
+        return attributes or NO_ATTRIBUTES
+    return MappingProxyType({**attributes, **labels})
+
+
+def _finish_all() -> None:
+    """Finish what is still open when the interpreter exits, and deliver what waits."""
+    for run in list(live_runs.values()):
+        run.stopped()
+    _sinks.later.flush()
+
+
+def _after_fork() -> None:
+    """Leave to the parent the runs that are the parent's, and give out ids of our own."""
+    global _process  # noqa: PLW0603 - two processes must not give the same id
+    live_runs.clear()
+    _process = os.urandom(6).hex()
+
+
+atexit.register(_finish_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,291 @@
+"""Where finished results go: the whole process, a block, one decorator; and the guard around."""
+
+from __future__ import annotations
+
+import _thread
+import contextvars
+import inspect
+import os
+import threading
+from collections.abc import Callable, Mapping
+from queue import SimpleQueue
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from tokenclock import _log, _texts
+from tokenclock._attributes import AttributeValue, checked_attributes
+from tokenclock.errors import InvalidOptionError
+
+if TYPE_CHECKING:
+    import logging
+
+    from tokenclock._result import MetricsResult
+
+Sink = Callable[["MetricsResult[Any]"], object]
+
+FLUSH_SECONDS = 5.0
+
+
+class SinkEntry:
+    """One sink and the types of failure it was already logged for."""
+
+    __slots__ = ("_failures", "sink")
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self._failures: set[type] = set()
+
+    def take(self, result: MetricsResult[Any]) -> None:
+        """Give the sink a result; of what it raises only ``KeyboardInterrupt`` passes."""
+        try:
+            self.sink(result)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a sink never reaches the user's code
+            if type(error) not in self._failures:
+                self._failures.add(type(error))
+                name = _log.type_name(type(self.sink))
+                _log.failure(f"A sink of type {name} failed", error)
+
+
+def check_sink(sink: Sink) -> Sink:
+    """Refuse what cannot take a result."""
+    if not callable(sink):
+        msg = (
+            f"Cannot send results to {sink!r}: it is not callable. "
+            "Pass a function that takes one MetricsResult."
+        )
+        raise InvalidOptionError(msg, option="sinks")
+    if inspect.iscoroutinefunction(sink) or inspect.iscoroutinefunction(type(sink).__call__):
+        msg = (
+            f"Cannot send results to {sink!r}: it is a coroutine function, and nobody would "
+            "await it. Pass a plain function, for example one that puts the result on a queue."
+        )
+        raise InvalidOptionError(msg, option="sinks")
+    return sink
+
+
+_global_sinks: tuple[SinkEntry, ...] = ()
+_change = threading.Lock()
+
+
+def add_sink(sink: Sink) -> None:
+    """
+    Send every finished result of this process to *sink*.
+
+    Adding a sink twice is adding it once. What a sink raises is logged once for each type of
+    exception and never reaches the measured program (``KeyboardInterrupt`` passes). A sink that
+    blocks delays the caller by that long.
+
+    Args:
+        sink: Called with one ``MetricsResult``, whose ``value`` is ``None``; on the thread that
+            finished the call, or on a thread of tokenclock's for a stream that was dropped.
+
+    Raises:
+        InvalidOptionError: If *sink* is not callable, or is a coroutine function.
+
+    .. versionadded:: 0.1.0
+    """
+    global _global_sinks  # noqa: PLW0603 - the process-wide list, replaced as a whole
+    check_sink(sink)
+    with _change:
+        if all(entry.sink != sink for entry in _global_sinks):
+            _global_sinks = (*_global_sinks, SinkEntry(sink))
+
+
+def remove_sink(sink: Sink) -> None:
+    """
+    Stop sending results to *sink*; nothing happens if it was not added.
+
+    .. versionadded:: 0.1.0
+    """
+    global _global_sinks  # noqa: PLW0603 - as above
+    with _change:
+        _global_sinks = tuple(entry for entry in _global_sinks if entry.sink != sink)
+
+
+def sinks_for(own: tuple[SinkEntry, ...]) -> tuple[SinkEntry, ...]:
+    """Give a decorator's own sinks and the global ones, each once."""
+    if not own or not _global_sinks:
+        return own or _global_sinks
+    known = [entry.sink for entry in own]
+    return own + tuple(entry for entry in _global_sinks if entry.sink not in known)
+
+
+class _Later:
+    """
+    Results of streams that were dropped, on their way to the sinks.
+
+    A finaliser runs wherever the garbage collector happens to strike, perhaps inside a sink that
+    holds its lock. So it only puts the result on a queue (which may be entered again at any
+    point), and a thread of its own, started without taking a lock, hands it on.
+    """
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._started = False
+
+    def put(self, work: Callable[[], None]) -> None:
+        self._queue.put(work)
+        if self._started:
+            return
+        self._started = True
+        try:
+            _thread.start_new_thread(self._run, ())
+        except RuntimeError:  # the interpreter is going down: the flush at exit delivers
+            self._started = False
+
+    def _run(self) -> None:
+        while True:
+            work = self._queue.get()
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 - no caller to pass it to
+                _log.failure("Delivering the result of a dropped stream failed", error)
+            del work
+
+    def flush(self) -> None:
+        """Wait until everything put so far was handed on; give up after some seconds."""
+        if not self._started:
+            while not self._queue.empty():
+                self._queue.get()()
+            return
+        done = _thread.allocate_lock()
+        done.acquire()
+        self._queue.put(done.release)
+        done.acquire(timeout=FLUSH_SECONDS)
+
+
+later = _Later()
+
+
+def _after_fork() -> None:
+    """Leave to the parent what is the parent's: its thread did not come along."""
+    global later, _change  # noqa: PLW0603 - both may have been in use by another thread
+    later = _Later()
+    _change = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+captures: contextvars.ContextVar[tuple[list[MetricsResult[Any]], ...]] = contextvars.ContextVar(
+    "tokenclock_captures", default=()
+)
+call_labels: contextvars.ContextVar[Mapping[str, AttributeValue]] = contextvars.ContextVar(
+    "tokenclock_labels", default={}  # noqa: B039 - never changed in place
+)
+
+
+class capture:  # noqa: N801 - used as a function: with capture() as results
+    """
+    Collect the result of every measured call made inside a ``with`` block.
+
+    Tasks started inside the block belong to it; plain threads do not. Results come in the order
+    in which calls finish, also after the block for streams that outlive it; ``value`` is ``None``.
+
+    >>> with capture() as results:
+    ...     pass
+    >>> results
+    []
+
+    .. versionadded:: 0.1.0
+    """
+
+    def __init__(self) -> None:
+        self._tokens: list[contextvars.Token[Any]] = []
+
+    def __enter__(self) -> list[MetricsResult[Any]]:
+        results: list[MetricsResult[Any]] = []
+        self._tokens.append(captures.set((*captures.get(), results)))
+        return results
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        reset(captures, self._tokens.pop())
+
+
+class labels:  # noqa: N801 - used as a function: with labels(tenant="acme")
+    """
+    Label every measured call made inside a ``with`` block.
+
+    Labels of an inner block win over those of an outer one, and both over the option
+    ``attributes``.
+
+    Args:
+        **values: Names and values; values are ``str``, ``bool``, ``int`` or ``float``.
+
+    Raises:
+        InvalidOptionError: If a value is of another type.
+
+    .. versionadded:: 0.1.0
+    """
+
+    def __init__(self, **values: AttributeValue) -> None:
+        self._values = checked_attributes(values)
+        self._tokens: list[contextvars.Token[Any]] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(call_labels.set({**call_labels.get(), **self._values}))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        reset(call_labels, self._tokens.pop())
+
+
+def reset(variable: contextvars.ContextVar[Any], token: contextvars.Token[Any]) -> None:
+    """Undo a ``set``; in a context that never saw it (a block left elsewhere) there is no need."""
+    try:
+        variable.reset(token)
+    except ValueError:
+        return
+
+
+class LoggingSink:
+    """
+    Write one structured record for each finished call to the standard ``logging``.
+
+    The message is one line for people; the fields of the result, without gaps and without what
+    the model generated, are under the key ``tokenclock`` of the record (``record.tokenclock``).
+
+    Args:
+        logger: A logger or a logger's name.
+        level: A level's number, or its name.
+
+    Raises:
+        InvalidOptionError: If *level* is no level.
+
+    .. versionadded:: 0.1.0
+    """
+
+    def __init__(
+        self, logger: logging.Logger | str = "tokenclock.calls", *, level: int | str = "INFO"
+    ) -> None:
+        import logging  # noqa: PLC0415 - costs milliseconds that importing tokenclock need not
+
+        self._logger = logging.getLogger(logger) if isinstance(logger, str) else logger
+        number = logging.getLevelName(level) if isinstance(level, str) else level
+        if not isinstance(number, int) or isinstance(number, bool):
+            msg = (
+                f"Cannot log at level={level!r}: there is no such level. "
+                "Pass a number or a name that logging knows, such as 'INFO'."
+            )
+            raise InvalidOptionError(msg, option="level")
+        self._level = number
+
+    def __call__(self, result: MetricsResult[Any]) -> None:
+        """Write the record of one result."""
+        if not self._logger.isEnabledFor(self._level):
+            return
+        record = result.to_dict()
+        del record["inter_token_latencies"]
+        self._logger.log(self._level, "%s", _texts.one_line(result), extra={"tokenclock": record})

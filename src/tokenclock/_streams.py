@@ -1,0 +1,258 @@
+"""Measured streams: the objects that callers get in place of the streams of their functions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from tokenclock._hands import hands_for
+from tokenclock._proxy import ClassesByOriginal, Proxy, offers
+
+if TYPE_CHECKING:
+    from tokenclock._result import MetricsResult
+    from tokenclock._runs import Run
+
+T_co = TypeVar("T_co", covariant=True)
+SendT_contra = TypeVar("SendT_contra", contravariant=True)
+ReturnT_co = TypeVar("ReturnT_co", covariant=True)
+
+
+class _Addition:
+    """
+    What we add to a stream: a property, or a method.
+
+    Under ``observe`` an attribute of the original with that name wins.
+    """
+
+    def __init__(self, name: str, function: Callable[..., Any], *, is_property: bool) -> None:
+        self._name = name
+        self._function = function
+        self._is_property = is_property
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        if instance._tc_observed:  # noqa: SLF001 - our own
+            try:
+                return getattr(instance._tc_original, self._name)  # noqa: SLF001 - our own
+            except AttributeError:
+                pass
+        method = self._function.__get__(instance, owner)
+        return method() if self._is_property else method
+
+
+def _view(self: Any, given: object) -> Any:
+    """Measure in the same run what the original's ``__iter__`` or ``__aiter__`` gave."""
+    if given is self._tc_original:
+        return self
+    owner = self if self._tc_owner is None else self._tc_owner
+    return stream_around(given, self._tc_run, observed=self._tc_observed, owner=owner)
+
+
+def _iter(self: Any) -> Any:
+    original = self._tc_original
+    try:
+        given = type(original).__iter__(original)
+    except BaseException as error:
+        if not offers(type(original), "__next__"):
+            self._tc_run.raised(error, None)
+        raise
+    return _view(self, given)
+
+
+def _aiter(self: Any) -> Any:
+    original = self._tc_original
+    try:
+        given = type(original).__aiter__(original)
+    except BaseException as error:
+        if not offers(type(original), "__anext__"):
+            self._tc_run.raised(error, None)
+        raise
+    return _view(self, given)
+
+
+def _collect(self: Any) -> Any:
+    if offers(type(self), "__iter__"):
+        chunks = [chunk for chunk in self]  # noqa: C416 - list() would ask for a length first
+    else:
+        chunks = []
+        while True:
+            try:
+                chunks.append(next(self))
+            except StopIteration:
+                break
+    return self._tc_run.result_with(chunks)
+
+
+async def _acollect(self: Any) -> Any:
+    if offers(type(self), "__aiter__"):
+        chunks = [chunk async for chunk in self]
+    else:
+        chunks = []
+        while True:
+            try:
+                chunks.append(await type(self).__anext__(self))
+            except StopAsyncIteration:
+                break
+    return self._tc_run.result_with(chunks)
+
+
+def _metrics(self: Any) -> Any:
+    return self._tc_run.result()
+
+
+class MeasuredStream(Proxy, Generic[T_co]):
+    """
+    An iterator that is measured while it is read.
+
+    A transparent stand-in for the function's own stream: it yields the very chunks, has its
+    attributes, and offers only the protocols that it offers.
+
+    .. versionadded:: 0.1.0
+    """
+
+    __slots__ = ()
+
+    def _tc_additions(self) -> tuple[str, ...]:
+        return ("collect", "metrics")
+
+    if TYPE_CHECKING:
+
+        @property
+        def metrics(self) -> MetricsResult[None]:
+            """
+            What was observed: the finished result, or a snapshot while the stream goes on.
+
+            Its ``value`` is ``None``; ``collect()`` gives a result with the chunks.
+            """
+
+        def collect(self) -> MetricsResult[list[T_co]]:
+            """
+            Read what is left of the stream, and give the result with the chunks as ``value``.
+
+            Raises:
+                BaseException: Whatever the stream raises, as it is; ``metrics`` has the numbers.
+            """
+
+        def __iter__(self) -> Iterator[T_co]: ...
+        def __next__(self) -> T_co: ...
+        def __getattr__(self, name: str) -> Any: ...
+    else:
+        metrics = _Addition("metrics", _metrics, is_property=True)
+        collect = _Addition("collect", _collect, is_property=False)
+
+
+class AsyncMeasuredStream(Proxy, Generic[T_co]):
+    """
+    An async iterator that is measured while it is read.
+
+    The async twin of ``MeasuredStream``: ``collect()`` and ``acollect()`` are to be awaited.
+    The source runs in the caller's task and context.
+
+    .. versionadded:: 0.1.0
+    """
+
+    __slots__ = ()
+
+    def _tc_additions(self) -> tuple[str, ...]:
+        return ("acollect", "collect", "metrics")
+
+    if TYPE_CHECKING:
+
+        @property
+        def metrics(self) -> MetricsResult[None]:
+            """What was observed: the finished result, or a snapshot while the stream goes on."""
+
+        async def collect(self) -> MetricsResult[list[T_co]]:
+            """Read what is left, and give the result with the chunks as ``value``."""
+
+        async def acollect(self) -> MetricsResult[list[T_co]]:
+            """Do what ``collect`` does; on a stream that is both sync and async, without it."""
+
+        def __aiter__(self) -> AsyncIterator[T_co]: ...
+        def __anext__(self) -> Coroutine[Any, Any, T_co]: ...
+        def __getattr__(self, name: str) -> Any: ...
+    else:
+        metrics = _Addition("metrics", _metrics, is_property=True)
+        collect = _Addition("collect", _acollect, is_property=False)
+        acollect = _Addition("acollect", _acollect, is_property=False)
+
+
+if TYPE_CHECKING:
+
+    class _SyncGenerator(MeasuredStream[T_co], Generator[T_co, SendT_contra, ReturnT_co]):
+        def __iter__(self) -> Generator[T_co, SendT_contra, ReturnT_co]: ...
+
+    class _AsyncGenerator(AsyncMeasuredStream[T_co], AsyncGenerator[T_co, SendT_contra]):
+        def __aiter__(self) -> AsyncGenerator[T_co, SendT_contra]: ...
+        def __anext__(self) -> Coroutine[Any, Any, T_co]: ...
+else:
+
+    class _SyncGenerator(MeasuredStream[T_co], Generic[T_co, SendT_contra, ReturnT_co]):
+        __slots__ = ()
+
+    class _AsyncGenerator(AsyncMeasuredStream[T_co], Generic[T_co, SendT_contra]):
+        __slots__ = ()
+
+
+class MeasuredGenerator(_SyncGenerator[T_co, SendT_contra, ReturnT_co]):
+    """
+    A measured stream that is also a generator: ``send``, ``throw``, ``close``, a return value.
+
+    .. versionadded:: 0.1.0
+    """
+
+    __slots__ = ()
+
+
+class AsyncMeasuredGenerator(_AsyncGenerator[T_co, SendT_contra]):
+    """
+    An async measured stream that is also an async generator: ``asend``, ``athrow``, ``aclose``.
+
+    .. versionadded:: 0.1.0
+    """
+
+    __slots__ = ()
+
+
+def _bases_for(kind: type) -> tuple[type[Proxy], ...]:
+    """Say what a stand-in for a stream of type *kind* is: sync, async, or both."""
+    is_iterator, is_async_iterator = offers(kind, "__next__"), offers(kind, "__anext__")
+    only_iterable = not is_iterator and not is_async_iterator
+    bases: list[type[Proxy]] = []
+    if is_iterator or (only_iterable and offers(kind, "__iter__")):
+        bases.append(MeasuredGenerator if offers(kind, "send") else MeasuredStream)
+    if is_async_iterator or (only_iterable and offers(kind, "__aiter__")):
+        bases.append(AsyncMeasuredGenerator if offers(kind, "asend") else AsyncMeasuredStream)
+    return tuple(bases)
+
+
+def _hands(kind: type) -> dict[str, Callable[..., Any]]:
+    return {**hands_for(kind), "__iter__": _iter, "__aiter__": _aiter}
+
+
+_class_for = ClassesByOriginal(_bases_for, _hands)
+
+
+def stream_around(
+    original: object, run: Run, *, observed: bool, owner: object = None
+) -> Any:
+    """Give the measured stream that stands in for *original*; *run* has been opened for it."""
+    kind = type(original)
+    stream = _class_for(kind)(original, run, observed=observed, owner=owner)
+    put = object.__setattr__
+    if offers(kind, "__next__"):
+        put(stream, "_tc_next", kind.__next__.__get__(original, kind))
+    if offers(kind, "__anext__"):
+        put(stream, "_tc_anext", kind.__anext__.__get__(original, kind))
+    return stream
+
+
+def is_stream(kind: type) -> bool:
+    """Whether objects of this type are iterators, sync or async."""
+    return offers(kind, "__next__") or offers(kind, "__anext__")
+
+
+def is_iterable(kind: type) -> bool:
+    """Whether objects of this type can be iterated over, sync or async."""
+    return is_stream(kind) or offers(kind, "__iter__") or offers(kind, "__aiter__")

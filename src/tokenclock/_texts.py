@@ -1,0 +1,175 @@
+"""The texts of a result: the three lines, and the report for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tokenclock._result import MetricsResult
+
+SIGNIFICANT_DIGITS = 6
+LABEL_WIDTH = 25
+LINE_WIDTH = 80
+CONSUMER_SHARE_SHOWN = 0.05
+
+_SOURCES = {
+    "counted": "counted by your function",
+    "usage": "from the provider's usage",
+    "length": "length of the returned list",
+    "chunks": "one per token-bearing chunk",
+    "items": "one per chunk, of unknown shape",
+}
+
+
+def three_lines(result: MetricsResult[Any]) -> str:
+    """Give the text that ``str(result)`` is."""
+    return (
+        f"Time to First Token: {plain_number(result.time_to_first_token)}\n"
+        f"Generation Latency: {plain_number(result.generation_latency)}\n"
+        f"Throughput: {plain_number(result.throughput)}"
+    )
+
+
+def plain_number(number: float | None) -> str:
+    """
+    Write a number in plain decimals, with six significant digits and no trailing zeros.
+
+    >>> plain_number(0.25), plain_number(20.0), plain_number(0.00003), plain_number(None)
+    ('0.25', '20', '0.00003', 'n/a')
+    """
+    if number is None or not math.isfinite(number):
+        return "n/a"
+    if number == 0:
+        return "0"
+    rounded = f"{number:.{SIGNIFICANT_DIGITS - 1}e}"
+    exponent = int(rounded.partition("e")[2])
+    text = f"{float(rounded):.{max(SIGNIFICANT_DIGITS - 1 - exponent, 0)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def one_line(result: MetricsResult[Any]) -> str:
+    """Give the line that a log carries."""
+    return (
+        f"{printable(result.function)} {_outcome(result)}: "
+        f"first token {_duration(result.time_to_first_token)}, "
+        f"latency {_duration(result.generation_latency)}, throughput {_rate(result)}"
+    )
+
+
+def report(result: MetricsResult[Any]) -> str:
+    """Give the text of ``MetricsResult.report``."""
+    lines = [_cut(f"{printable(result.function)}: {_outcome(result)}")]
+    lines += [_cut(f"  {label:<{LABEL_WIDTH}}{text}") for label, text in _rows(result)]
+    return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """Drop what could steer a terminal: every character that has no printed form."""
+    return "".join(filter(str.isprintable, text))
+
+
+def _outcome(result: MetricsResult[Any]) -> str:
+    if result.error is None:
+        return result.outcome
+    return f"{result.outcome} ({printable(result.error)})"
+
+
+def _rows(result: MetricsResult[Any]) -> Iterator[tuple[str, str]]:
+    """Give the rows of the report: what is true of every call, then what only some have."""
+    if model := _model(result):
+        yield "model", model
+    yield "time to first token", _duration(result.time_to_first_token)
+    yield from _first_other(result)
+    yield "generation latency", _duration(result.generation_latency)
+    yield "throughput", _rate(result)
+    yield "tokens", _tokens(result)
+    if result.streamed:
+        yield "time per output token", _duration(result.time_per_output_token)
+        yield "gaps between chunks", _gaps(result)
+    if result.consumer_time >= CONSUMER_SHARE_SHOWN * result.generation_latency > 0:
+        yield "caller's own share", _consumer_share(result)
+    if result.finish_reason is not None:
+        yield "finish reason", printable(result.finish_reason)
+
+
+def _model(result: MetricsResult[Any]) -> str:
+    names = [name for name in (result.model, result.provider) if name]
+    return printable(", ".join(names))
+
+
+def _first_other(result: MetricsResult[Any]) -> Iterator[tuple[str, str]]:
+    """Give the other first moments, where they are not the first token's."""
+    first = result.time_to_first_token
+    if result.time_to_first_chunk not in {None, first}:
+        yield "time to first chunk", _duration(result.time_to_first_chunk)
+    if result.streamed and first is not None and result.time_to_first_output_token != first:
+        yield "time to first output", _duration(result.time_to_first_output_token)
+
+
+def _rate(result: MetricsResult[Any]) -> str:
+    if result.throughput is None:
+        return "n/a"
+    return f"{_short(result.throughput)} tokens/s"
+
+
+def _tokens(result: MetricsResult[Any]) -> str:
+    if result.token_count is None:
+        return "n/a (pass count_tokens= to count them)"
+    source = "" if result.token_source is None else f" ({_SOURCES[result.token_source]})"
+    chunks = f" in {result.chunk_count} chunks" if result.streamed else ""
+    return f"{result.token_count}{source}{chunks}"
+
+
+def _gaps(result: MetricsResult[Any]) -> str:
+    gaps = sorted(result.inter_token_latencies)
+    if not gaps:
+        return "n/a"
+    shown = [f"p{percent} {_duration(quantile(gaps, percent / 100))}" for percent in (50, 95, 99)]
+    cut = "" if result.timeline_complete else ", first 65,536 chunks"
+    return f"{', '.join(shown)}, max {_duration(gaps[-1])}{cut}"
+
+
+def quantile(ordered: Sequence[float], fraction: float) -> float:
+    """
+    Interpolate linearly between neighbours in *ordered*, which is not empty.
+
+    >>> quantile([1.0, 2.0, 4.0], 0.75)
+    3.0
+    """
+    place = fraction * (len(ordered) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+def _consumer_share(result: MetricsResult[Any]) -> str:
+    share = result.consumer_time / result.generation_latency
+    return f"{_duration(result.consumer_time)} ({share:.0%} of the latency), not the model's"
+
+
+def _duration(seconds: float | None) -> str:
+    """Write a duration with its unit, three digits long, as people read it."""
+    if seconds is None:
+        return "n/a"
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{_short(seconds / size)} {unit}"
+    return f"{_short(seconds * 1e9)} ns" if seconds else "0 s"
+
+
+def _short(number: float) -> str:
+    """
+    Write three significant digits, or all digits before the point.
+
+    >>> _short(1234.5), _short(12.345), _short(0.5)
+    ('1234', '12.3', '0.5')
+    """
+    if number >= 100:  # noqa: PLR2004 - three digits stand before the point already
+        return f"{number:.0f}"
+    return f"{number:.3g}"
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= LINE_WIDTH else line[: LINE_WIDTH - 3] + "..."
