@@ -123,6 +123,11 @@ class LocalModel(Model):
             )
         self._server = start_server(weights)
 
+    @property
+    def url(self) -> str:
+        """Where the same model answers as an OpenAI-compatible server, on the loopback."""
+        return f"{self._server.listening_address}/v1"
+
     def close(self) -> None:
         """Stop the model's server; requests still running end first."""
         self._server = None
@@ -249,6 +254,7 @@ class Decode:
         self._server = server
         self._request = request
         self._deliver = deliver
+        self._error: Exception | None = None
         self._is_stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="local-model-decode")
         self._thread.start()
@@ -263,15 +269,17 @@ class Decode:
             self._thread.join()
 
     def _run(self) -> None:
-        error = None
         try:
             self._server.handle_chat_completions(self._request, self._on_chunk)
-        except Exception as raised:  # noqa: BLE001 - it is raised again where the stream is read
-            error = raised
-        self._hand_over(Ended(error))
+        except Exception as error:  # noqa: BLE001 - it is raised again where the stream is read
+            self._error = error
+        self._hand_over(Ended(self._error))
 
     def _on_chunk(self, chunk: Chunk) -> bool:
         """Return True to make the runtime stop."""
+        if "error" in chunk:  # a refused request comes as a chunk, a malformed one as an exception
+            self._error = ValueError(f"The model refused the request: {chunk['error']['message']}")
+            return True
         return self._is_stopped.is_set() or not self._hand_over(chunk)
 
     def _hand_over(self, item: Chunk | Ended) -> bool:

@@ -8,6 +8,8 @@ same and changes nothing of what they see.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tokenclock._decorator import measure, metrics_decorator, metrics_of, observe
 from tokenclock._reading import Reading, Usage
 from tokenclock._result import MetricsResult
@@ -46,10 +48,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> str:
-    if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415 - only when asked for
+if TYPE_CHECKING:
+    __version__: str
+else:
 
-        return version("tokenclock")
-    msg = f"module 'tokenclock' has no attribute {name!r}"
-    raise AttributeError(msg)
+    def __getattr__(name: str) -> str:
+        if name == "__version__":
+            from importlib.metadata import version  # noqa: PLC0415 - only when asked for
+
+            return version("tokenclock")
+        msg = f"module 'tokenclock' has no attribute {name!r}"
+        raise AttributeError(msg)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from tokenclock.errors import InvalidOptionError
 
@@ -12,9 +13,9 @@ AttributeValue = str | bool | int | float
 NO_ATTRIBUTES: Mapping[str, AttributeValue] = MappingProxyType({})
 
 
-def checked_attributes(attributes: Mapping[str, object]) -> dict[str, AttributeValue]:
+def checked_attributes(attributes: Mapping[Any, object]) -> dict[str, AttributeValue]:
     """Copy labels, refusing what cannot travel to a log, a file or a dashboard."""
-    if not isinstance(attributes, Mapping):
+    if not isinstance(attributes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         msg = (
             f"Cannot label calls with attributes={attributes!r}: it is no mapping. "
             "Pass a dict of names to str, bool, int or float."

@@ -5,6 +5,10 @@ Each hand makes one step of the original and is the only frame of ours on the wa
 runs, the context says which call is running; between steps it does not.
 """
 
+# What is wrapped is Any, and pyright does not know the type() of that.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import inspect
@@ -14,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from tokenclock._proxy import ClassesByOriginal, Proxy
 from tokenclock._runs import call_steps, current_call
-from tokenclock._sinks import reset
 
 if TYPE_CHECKING:
     from tokenclock._runs import Run
@@ -27,33 +30,33 @@ class MeasuredAwaitable(Proxy):
     Stands in for a coroutine or another awaitable until it gives its value.
 
     Attributes:
-        _tc_hand_over: Takes the run and the value; gives what the caller shall have.
+        _tc_hand_over: Takes the run and the value; gives what the caller shall have. ``None``
+            once it has done so: the run then ends with what the caller has.
     """
 
     __slots__ = ("_tc_hand_over",)
 
-    _tc_hand_over: Handover
+    _tc_hand_over: Handover | None
 
     def __del__(self) -> None:
         try:
             run, owner = self._tc_run, self._tc_owner
         except AttributeError:
             return
-        # A run that has become a stream's ends with the stream.
-        if owner is None and run.end_ns is None and not run.streamed:
+        if owner is None and run.end_ns is None and not _is_over(self):
             run.stopped(in_finaliser=True)
 
 
 def awaitable_around(
-    original: object, run: Run, hand_over: Handover, *, owner: object = None
+    original: object, run: Run, hand_over: Handover | None, *, owner: object = None
 ) -> MeasuredAwaitable:
     """Give the stand-in for *original*, which has an ``__await__`` or is what one gave."""
-    made = _class_for(type(original))
+    made: Any = _class_for(type(original))
     if _is_generator_coroutine(original):
         made = _GENERATOR_COROUTINE
-    stand_in = made(original, run, observed=False, owner=owner)
+    stand_in: MeasuredAwaitable = made(original, run, observed=False, owner=owner)
     object.__setattr__(stand_in, "_tc_hand_over", hand_over)
-    return stand_in  # type: ignore[return-value]  # made from bases that say so
+    return stand_in
 
 
 def is_awaitable(value: object) -> bool:
@@ -68,31 +71,45 @@ def _is_generator_coroutine(value: object) -> bool:
     )
 
 
+def _is_over(self: Any) -> bool:
+    """Whether the run is over, or has passed on to what was handed over."""
+    holder = self if self._tc_owner is None else self._tc_owner
+    return self._tc_run.end_ns is not None or holder._tc_hand_over is None  # noqa: SLF001 - our own
+
+
+def _hand_over(self: Any, value: object) -> object:
+    """Give what the caller shall have for *value*, and leave the run to it."""
+    holder = self if self._tc_owner is None else self._tc_owner
+    hand_over = holder._tc_hand_over  # noqa: SLF001 - our own
+    object.__setattr__(holder, "_tc_hand_over", None)
+    return hand_over(self._tc_run, value)
+
+
 def _step(name: str) -> Callable[..., Any]:
     """Make the hand for one way to resume: ``__next__``, ``send`` or ``throw``."""
 
     def step(self: Any, /, *args: Any) -> Any:
         run = self._tc_run
-        is_over = run.end_ns is not None or run.streamed
+        is_over = _is_over(self)
         if not is_over and name != "throw":
             run.asked()
         token = current_call.set(run.call_id)
         try:
             given = getattr(self._tc_original, name)(*args)
         except StopIteration as stop:
-            reset(current_call, token)
+            current_call.reset(token)
             if is_over:
                 raise
-            handed_over = self._tc_hand_over(run, stop.value)
+            handed_over = _hand_over(self, stop.value)
             if handed_over is stop.value:
                 raise
             raise StopIteration(handed_over) from None
         except BaseException as error:
-            reset(current_call, token)
+            current_call.reset(token)
             if not is_over and not _is_running(self._tc_original):
                 run.raised(error, None)
             raise
-        reset(current_call, token)
+        current_call.reset(token)
         run.produced_ns = run.clock()
         return given
 
@@ -106,17 +123,20 @@ def _close(self: Any) -> None:
     try:
         self._tc_original.close()
     except BaseException as error:
-        reset(current_call, token)
-        if run.end_ns is None and not run.streamed and not _is_running(self._tc_original):
+        current_call.reset(token)
+        if not _is_over(self) and not _is_running(self._tc_original):
             run.raised(error, None)
         raise
-    reset(current_call, token)
-    if run.end_ns is None and not run.streamed:
+    current_call.reset(token)
+    if not _is_over(self):
         run.stopped()
 
 
 def _await(self: Any) -> Any:
     original = self._tc_original
+    if isinstance(original, CoroutineType) and original.cr_await is not None:
+        # ``await`` asks this of bare coroutines alone: two awaits would meet in one body.
+        raise RuntimeError("coroutine is being awaited already")
     return awaitable_around(
         type(original).__await__(original), self._tc_run, self._tc_hand_over, owner=self
     )
@@ -129,6 +149,8 @@ def _iter(self: Any) -> Any:
 
 
 def _is_running(original: object) -> bool:
+    if isinstance(original, GeneratorType):
+        return original.gi_running
     return isinstance(original, CoroutineType) and original.cr_running
 
 

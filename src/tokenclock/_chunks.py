@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 # Chunks of exactly these types, if not empty, are one token: the hands know them by themselves.
 PLAIN_TYPES: frozenset[type] = frozenset({str, bytes, int})
-NO_TYPES: frozenset[type] = frozenset()
-
 
 
 class ChunkReader:
@@ -92,15 +90,17 @@ class ChunkReader:
 
     def _for_stream(self, read_chunk: Callable[[Any], Any]) -> Callable[[Any], Any] | None:
         """Ask a reader that keeps state for one that starts afresh."""
-        for_stream = getattr(read_chunk, "for_stream", None)
-        if for_stream is None:
-            return read_chunk
         try:
-            fresh: Callable[[Any], Any] = for_stream()
+            for_stream = getattr(read_chunk, "for_stream", None)
+            fresh: Any = read_chunk if for_stream is None else for_stream()
+            if not callable(fresh):
+                msg = "for_stream must give a function from a chunk to a Reading"
+                raise TypeError(msg)  # noqa: TRY301 - one handler for both ways to fail
         except Exception as error:  # noqa: BLE001 - as above
             self._gave_up("read_chunk.for_stream", error)
             return None
-        return fresh
+        reader: Callable[[Any], Any] = fresh
+        return reader
 
     def _gave_up(self, what: str, error: Exception) -> None:
         self.source = "chunks"
@@ -138,13 +138,13 @@ def read_value(value: object, options: Options) -> ValueReading:
         try:
             return ValueReading(as_count(options.count_tokens(value)), "counted")
         except Exception as error:  # noqa: BLE001 - a reader's failure is not the program's
-            _log.failure(f"count_tokens of {options.name!r} failed; the value is not counted", error)
+            _log.failure(
+                f"count_tokens of {options.name!r} failed; the value is not counted", error
+            )
     if isinstance(value, MetricsResult):  # a measured function inside a measured function
         return ValueReading(
             value.token_count, value.token_source, None, value.model, value.finish_reason
         )
     if isinstance(value, list):
-        return ValueReading(len(value), "length")
+        return ValueReading(len(value), "length")  # pyright: ignore[reportUnknownArgumentType]
     return ValueReading()
-
-

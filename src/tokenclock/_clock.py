@@ -18,6 +18,8 @@ def checked_clock(clock: Clock | None) -> Clock:
     """Give a clock that can be called on the per-token path, or refuse *clock*."""
     if clock is None or clock is monotonic_ns:
         return monotonic_ns
+    if isinstance(clock, _Guarded):  # options that were pickled
+        return clock
     if not callable(clock):
         msg = (
             f"Cannot measure with clock={clock!r}: it is not callable. "
@@ -32,11 +34,21 @@ def checked_clock(clock: Clock | None) -> Clock:
             "Pass a function that gives whole monotonic nanoseconds, such as time.perf_counter_ns."
         )
         raise InvalidOptionError(msg, option="clock")
+    if reading < 0:
+        msg = (
+            f"Cannot measure with clock={clock!r}: it gave {reading}, which is negative. "
+            "Pass a function that counts nanoseconds up from zero or more."
+        )
+        raise InvalidOptionError(msg, option="clock")
     return _Guarded(clock, reading)
 
 
 class _Guarded:
-    """A user's clock whose failures stand still instead of reaching the measured program."""
+    """
+    A user's clock that never goes back and never raises.
+
+    Where the user's own does either, time stands still.
+    """
 
     __slots__ = ("_clock", "_failed", "_latest")
 
@@ -54,8 +66,8 @@ class _Guarded:
         except Exception as error:  # noqa: BLE001 - whatever it is, the program goes on
             self._log(error)
             return self._latest
-        self._latest = reading
-        return reading
+        self._latest = max(reading, self._latest)
+        return self._latest
 
     def _log(self, error: Exception) -> None:
         if not self._failed:

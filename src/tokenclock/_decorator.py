@@ -1,28 +1,69 @@
 """The decorators and ``measure``: what is measured, and what is said where it cannot be."""
 
+# Private names of others are ruff's business (SLF001), which wants a reason for each.
+# pyright: reportPrivateUsage=false
+# What is wrapped is Any, and pyright does not know the type() of that.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+# The overloads are the rows of the shape table, which overlap on purpose: _typing says more.
+# mypy: disable-error-code="overload-overlap, overload-cannot-match"
+# pyright: reportOverlappingOverload=false
+
 from __future__ import annotations
 
 import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from typing import TYPE_CHECKING, Any, overload
 
 import wrapt
 
 from tokenclock import _log
-from tokenclock._attributes import AttributeValue
-from tokenclock._clock import Clock
+from tokenclock._attributes import AttributeValue  # noqa: TC001 - typing.get_type_hints needs it
+from tokenclock._clock import Clock  # noqa: TC001 - typing.get_type_hints needs it
 from tokenclock._handover import Handover, watched
 from tokenclock._options import Options, refuse_unknown
 from tokenclock._proxy import Proxy
-from tokenclock._reading import Reading
+from tokenclock._reading import Reading  # noqa: TC001 - typing.get_type_hints needs it
 from tokenclock._result import MetricsResult
 from tokenclock._runs import Run, call_steps, current_call
-from tokenclock._sinks import Sink, reset
+from tokenclock._sinks import Sink  # noqa: TC001 - typing.get_type_hints needs it
 from tokenclock._streams import is_iterable, stream_around
 from tokenclock.errors import InvalidOptionError, NotMeasurableError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from tokenclock._streams import (
+        AsyncMeasuredGenerator,
+        AsyncMeasuredStream,
+        MeasuredGenerator,
+        MeasuredStream,
+    )
+    from tokenclock._typing import (
+        FunctionT,
+        MetricsDecorator,
+        P,
+        ReturnT,
+        SendT,
+        Settings,
+        StreamSettings,
+        T,
+        Unknown,
+    )
 
 # wrapt 2 split iteration off its proxy, so that a wrapped function is no iterable.
 _ObjectProxy: Any = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)
@@ -41,22 +82,23 @@ class MeasuredCallable(_ObjectProxy):  # type: ignore[misc]  # wrapt is not type
         super().__init__(function)
         self._self_options = options
         self._self_observed = observed
-        self._self_hand_over = _HANDOVERS[observed]
-        self._self_is_lazy = _is_lazy(function)
+        # All that a call needs, in one look: attributes of a wrapt proxy are slow to read.
+        self._self_call = (function, options, _is_lazy(function), _HANDOVERS[observed])
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        run = Run(self._self_options, kwargs)
-        if not self._self_is_lazy:
+        function, options, is_lazy, hand_over = self._self_call
+        run = Run(options, kwargs)
+        if not is_lazy:
             run.begin()
         token = current_call.set(run.call_id)
         try:
-            given = self.__wrapped__(*args, **kwargs)
+            given = function(*args, **kwargs)
         except BaseException as error:
-            reset(current_call, token)
+            current_call.reset(token)
             run.raised(error, None)
             raise
-        reset(current_call, token)
-        return self._self_hand_over(run, given)
+        current_call.reset(token)
+        return hand_over(run, given)
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         bind = getattr(type(self.__wrapped__), "__get__", None)
@@ -70,7 +112,7 @@ class MeasuredCallable(_ObjectProxy):  # type: ignore[misc]  # wrapt is not type
         return MeasuredCallable(bound, self._self_options, observed=self._self_observed)
 
     @property  # type: ignore[misc]  # isinstance() asks here, and the function answers
-    def __class__(self) -> type:
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]  # as above
         # cloudpickle takes whatever claims to be a function apart and would build the bare one
         # again; to its question alone we answer what we are, so that it asks __reduce_ex__.
         if sys._getframe(1).f_code.co_name == "reducer_override":  # noqa: SLF001 - see above
@@ -195,7 +237,81 @@ def _decorator(
     return measured(function, options, observed=observed)
 
 
-def metrics_decorator(  # noqa: PLR0913 - the options
+@overload
+def metrics_decorator(
+    function: Callable[P, Any], /, *, streams: bool | None, **settings: Unpack[StreamSettings]
+) -> Callable[P, Any]: ...
+@overload
+def metrics_decorator(
+    function: None = None, /, *, streams: bool | None, **settings: Unpack[StreamSettings]
+) -> Callable[[Callable[P, Any]], Callable[P, Any]]: ...
+@overload
+def metrics_decorator(
+    function: None = None, /, **settings: Unpack[StreamSettings]
+) -> MetricsDecorator: ...
+@overload
+def metrics_decorator(
+    function: Callable[P, Unknown], /, **settings: Unpack[StreamSettings]
+) -> Callable[P, Any]: ...
+@overload
+def metrics_decorator(
+    function: Callable[P, Coroutine[Any, Any, Unknown]], /, **settings: Unpack[StreamSettings]
+) -> Callable[P, Coroutine[Any, Any, Any]]: ...
+@overload
+def metrics_decorator(
+    function: Callable[P, Coroutine[Any, Any, AsyncIterator[T]]],
+    /,
+    **settings: Unpack[StreamSettings],
+) -> Callable[P, Coroutine[Any, Any, AsyncMeasuredStream[T]]]: ...
+@overload
+def metrics_decorator(
+    function: Callable[P, Coroutine[Any, Any, Iterator[T]]], /, **settings: Unpack[StreamSettings]
+) -> Callable[P, Coroutine[Any, Any, MeasuredStream[T]]]: ...
+@overload
+def metrics_decorator(
+    function: Callable[P, Coroutine[Any, Any, T]], /, **settings: Unpack[StreamSettings]
+) -> Callable[P, Coroutine[Any, Any, MetricsResult[T]]]: ...
+@overload
+def metrics_decorator(
+    function: Callable[P, AsyncGenerator[T, SendT]], /, **settings: Unpack[StreamSettings]
+) -> Callable[P, AsyncMeasuredGenerator[T, SendT]]: ...
+@overload
+def metrics_decorator(
+    function: Callable[P, Generator[T, SendT, ReturnT]], /, **settings: Unpack[StreamSettings]
+) -> Callable[P, MeasuredGenerator[T, SendT, ReturnT]]: ...
+@overload
+def metrics_decorator(
+    function: Callable[P, AsyncIterator[T]], /, **settings: Unpack[StreamSettings]
+) -> Callable[P, AsyncMeasuredStream[T]]: ...
+@overload
+def metrics_decorator(
+    function: Callable[P, Iterator[T]], /, **settings: Unpack[StreamSettings]
+) -> Callable[P, MeasuredStream[T]]: ...
+@overload
+def metrics_decorator(
+    function: Callable[P, Awaitable[Unknown]], /, **settings: Unpack[StreamSettings]
+) -> Callable[P, Awaitable[Any]]: ...
+@overload
+def metrics_decorator(
+    function: Callable[P, Awaitable[AsyncIterator[T]]], /, **settings: Unpack[StreamSettings]
+) -> Callable[P, Awaitable[AsyncMeasuredStream[T]]]: ...
+@overload
+def metrics_decorator(
+    function: Callable[P, Awaitable[Iterator[T]]], /, **settings: Unpack[StreamSettings]
+) -> Callable[P, Awaitable[MeasuredStream[T]]]: ...
+@overload
+def metrics_decorator(
+    function: Callable[P, Awaitable[T]], /, **settings: Unpack[StreamSettings]
+) -> Callable[P, Awaitable[MetricsResult[T]]]: ...
+@overload
+def metrics_decorator(
+    function: Callable[P, T], /, **settings: Unpack[StreamSettings]
+) -> Callable[P, MetricsResult[T]]: ...
+@overload
+def metrics_decorator(
+    function: Callable[P, Unknown | Awaitable[Unknown]], /, **settings: Unpack[StreamSettings]
+) -> Any: ...
+def metrics_decorator(
     function: Any = None,
     /,
     *,
@@ -211,7 +327,64 @@ def metrics_decorator(  # noqa: PLR0913 - the options
     clock: Clock | None = None,
     **unknown: Any,
 ) -> Any:
-    """Measure every call of *function*, and give its caller the numbers."""
+    """
+    Measure every call of *function*, and give its caller the numbers.
+
+    A call that gives a value gives a ``MetricsResult`` instead, the value in ``.value``. A call
+    that gives an iterator gives a ``MeasuredStream`` around it, which yields the very chunks and
+    has ``metrics`` and ``collect()``; an async iterator, an ``AsyncMeasuredStream``. A coroutine
+    or another awaitable gives, when awaited, what fits its value. Nothing else changes: the
+    function's name, signature, exceptions and timing are as before. Where others look at what
+    the function returns (web frameworks, for example), use ``observe``.
+
+    Works bare and with options, on functions, methods, classmethods, staticmethods (in either
+    order), callable objects and bound methods. For a type checker the result is the row of that
+    table. It does not know the attributes of an SDK's own stream class there, nor what to make of
+    a function that is overloaded or gives a union, nor of *streams*: for those, ``observe`` with
+    ``metrics_of`` is the typed way.
+
+    Args:
+        function: What produces the tokens. Left out to give options alone, as in
+            ``@metrics_decorator(name="chat")``.
+        name: The name results carry; by default ``module.qualname`` of the function.
+        count_tokens: From a chunk of a stream, or from a returned value, to its number of
+            tokens. Without it, the provider's usage counts, else *read_chunk*, else the length
+            of a returned list, else each chunk that is not empty is one token. Its first failure
+            disables it for that stream.
+        read_chunk: From a chunk to a ``Reading``, for chunks whose shape is not known. If it has
+            a method ``for_stream``, that is asked for a fresh reader for every stream.
+        streams: ``None`` decides by the object that the call gives. ``True`` says that it is
+            an iterable to be measured chunk by chunk, ``False`` that it is a value.
+        model: The model's name, used until a chunk reports one. Without it, the call's
+            ``model=`` argument is kept as ``request_model``.
+        provider: The provider's name.
+        operation: What is done, for example ``"chat"``.
+        attributes: Labels for every call; values are ``str``, ``bool``, ``int`` or ``float``.
+            Copied.
+        sinks: Callables that take each finished result, besides the global ones. The result's
+            ``value`` is ``None``.
+        clock: Gives monotonic nanoseconds as ``int``; by default ``time.perf_counter_ns``.
+            Called once at decoration.
+        **unknown: Refused: there are no other options.
+
+    Returns:
+        The measured function; without *function*, the decorator. Times of its results are
+        seconds, rates tokens per second.
+
+    Raises:
+        NotMeasurableError: If *function* is a class or cannot be called.
+        InvalidOptionError: If an option is unknown or of the wrong kind, or if *streams* is
+            ``False`` and *function* is a generator function.
+
+    >>> @metrics_decorator
+    ... def answer(question: str) -> list[str]:
+    ...     return question.split()
+    >>> result = answer("how fast is it")
+    >>> result.value, result.token_count, result.streamed
+    (['how', 'fast', 'is', 'it'], 4, False)
+
+    .. versionadded:: 0.1.0
+    """
     return _decorator(
         "metrics_decorator", function, unknown, observed=False, name=name,
         count_tokens=count_tokens, read_chunk=read_chunk, streams=streams, model=model,
@@ -219,7 +392,13 @@ def metrics_decorator(  # noqa: PLR0913 - the options
     )  # fmt: skip
 
 
-def observe(  # noqa: PLR0913 - the options
+@overload
+def observe(function: FunctionT, /, **settings: Unpack[Settings]) -> FunctionT: ...
+@overload
+def observe(
+    function: None = None, /, **settings: Unpack[Settings]
+) -> Callable[[FunctionT], FunctionT]: ...
+def observe(
     function: Any = None,
     /,
     *,
@@ -235,7 +414,60 @@ def observe(  # noqa: PLR0913 - the options
     clock: Clock | None = None,
     **unknown: Any,
 ) -> Any:
-    """Measure every call of *function*, and change nothing of what its callers see."""
+    """
+    Measure every call of *function*, and change nothing of what its callers see.
+
+    A call that gives a value gives that very object; its result goes to the sinks and to
+    ``capture``. A call that gives a stream gives a measured stream, which answers every question
+    as the original does; ``metrics_of(stream)`` gives its numbers, as does ``stream.metrics``
+    where the original has no attribute of that name.
+
+    Works bare and with options, on functions, methods, classmethods, staticmethods (in either
+    order), callable objects and bound methods of SDKs. For a type checker the function stays
+    what it was. With ``TOKENCLOCK_DISABLED=1`` in the environment when it is applied, *function*
+    itself is returned.
+
+    Args:
+        function: What produces the tokens. Left out to give options alone, as in
+            ``@observe(name="chat")``.
+        name: The name results carry; by default ``module.qualname`` of the function.
+        count_tokens: From a chunk of a stream, or from a returned value, to its number of
+            tokens. Without it, the provider's usage counts, else *read_chunk*, else the length
+            of a returned list, else each chunk that is not empty is one token. Its first failure
+            disables it for that stream.
+        read_chunk: From a chunk to a ``Reading``, for chunks whose shape is not known. If it has
+            a method ``for_stream``, that is asked for a fresh reader for every stream.
+        streams: ``None`` decides by the object that the call gives. ``True`` says that it is
+            an iterable to be measured chunk by chunk, ``False`` that it is a value.
+        model: The model's name, used until a chunk reports one. Without it, the call's
+            ``model=`` argument is kept as ``request_model``.
+        provider: The provider's name.
+        operation: What is done, for example ``"chat"``.
+        attributes: Labels for every call; values are ``str``, ``bool``, ``int`` or ``float``.
+            Copied.
+        sinks: Callables that take each finished result, besides the global ones. The result's
+            ``value`` is ``None``.
+        clock: Gives monotonic nanoseconds as ``int``; by default ``time.perf_counter_ns``.
+            Called once at decoration.
+        **unknown: Refused: there are no other options.
+
+    Returns:
+        The measured function; without *function*, the decorator.
+
+    Raises:
+        NotMeasurableError: If *function* is a class or cannot be called.
+        InvalidOptionError: If an option is unknown or of the wrong kind, or if *streams* is
+            ``False`` and *function* is a generator function.
+
+    >>> @observe
+    ... def answer(question: str) -> Iterator[str]:
+    ...     yield from question.split()
+    >>> stream = answer("how fast is it")
+    >>> list(stream), metrics_of(stream).token_count
+    (['how', 'fast', 'is', 'it'], 4)
+
+    .. versionadded:: 0.1.0
+    """
     return _decorator(
         "observe", function, unknown, observed=True, name=name,
         count_tokens=count_tokens, read_chunk=read_chunk, streams=streams, model=model,
@@ -243,7 +475,31 @@ def observe(  # noqa: PLR0913 - the options
     )  # fmt: skip
 
 
-def measure(  # noqa: PLR0913 - the options
+@overload
+def measure(
+    stream: AsyncGenerator[T, SendT],
+    /,
+    *,
+    since: int | None = None,
+    **settings: Unpack[StreamSettings],
+) -> AsyncMeasuredGenerator[T, SendT]: ...
+@overload
+def measure(
+    stream: Generator[T, SendT, ReturnT],
+    /,
+    *,
+    since: int | None = None,
+    **settings: Unpack[StreamSettings],
+) -> MeasuredGenerator[T, SendT, ReturnT]: ...
+@overload
+def measure(
+    stream: AsyncIterable[T], /, *, since: int | None = None, **settings: Unpack[StreamSettings]
+) -> AsyncMeasuredStream[T]: ...
+@overload
+def measure(
+    stream: Iterable[T], /, *, since: int | None = None, **settings: Unpack[StreamSettings]
+) -> MeasuredStream[T]: ...
+def measure(
     stream: Any,
     /,
     *,
@@ -260,6 +516,43 @@ def measure(  # noqa: PLR0913 - the options
 ) -> Any:
     """
     Measure a stream inline, without a decorator.
+
+    Args:
+        stream: An iterator or iterable, sync or async; what it is for ``iter`` and ``aiter``
+            it stays. Other objects are refused, an awaitable too: await it first.
+        since: When the request was made, as *clock* gave it just before
+            (``time.perf_counter_ns()``, nanoseconds); ``None`` for now.
+        name: The name results carry; by default that of the type of *stream*.
+        count_tokens: From a chunk to its number of tokens. Without it, the provider's usage
+            counts, else *read_chunk*, else each chunk that is not empty is one token. Its first
+            failure disables it for that stream.
+        read_chunk: From a chunk to a ``Reading``, for chunks whose shape is not known. If it has
+            a method ``for_stream``, that is asked for a fresh reader for every stream.
+        model: The model's name, used until a chunk reports one.
+        provider: The provider's name.
+        operation: What is done, for example ``"chat"``.
+        attributes: Labels; values are ``str``, ``bool``, ``int`` or ``float``.
+            Copied.
+        sinks: Callables that take the finished result, besides the global ones. The result's
+            ``value`` is ``None``.
+        clock: Gives monotonic nanoseconds as ``int``; by default ``time.perf_counter_ns``.
+
+    Returns:
+        The measured stream around *stream*.
+
+    Raises:
+        NotMeasurableError: If *stream* cannot be iterated over.
+        InvalidOptionError: If an option is of the wrong kind, or *since* lies in the future.
+
+    >>> stream = measure(iter(["how", "fast"]))
+    >>> for token in stream:
+    ...     print(token)
+    how
+    fast
+    >>> stream.metrics.token_count
+    2
+
+    .. versionadded:: 0.1.0
     """
     if not is_iterable(type(stream)):
         kind = _log.type_name(type(stream))
@@ -291,7 +584,15 @@ def _checked_since(since: int | None, now_ns: int) -> int:
     return since
 
 
-def metrics_of(measured_object: object) -> MetricsResult[Any] | None:
+@overload
+def metrics_of(measured_object: MetricsResult[T]) -> MetricsResult[T]: ...
+@overload
+def metrics_of(
+    measured_object: MeasuredStream[Any] | AsyncMeasuredStream[Any],
+) -> MetricsResult[None]: ...
+@overload
+def metrics_of(measured_object: object) -> MetricsResult[Any] | None: ...
+def metrics_of(measured_object: Any) -> MetricsResult[Any] | None:
     """
     Give the metrics of anything that tokenclock gave.
 
@@ -306,9 +607,10 @@ def metrics_of(measured_object: object) -> MetricsResult[Any] | None:
     """
     kind = type(measured_object)
     if issubclass(kind, MetricsResult):
-        return measured_object  # type: ignore[return-value]  # as its type says
+        result: MetricsResult[Any] = measured_object
+        return result
     if issubclass(kind, Proxy):
-        run: Run = measured_object._tc_run  # type: ignore[attr-defined]  # noqa: SLF001 - ours
+        run: Run = measured_object._tc_run  # noqa: SLF001 - ours
         return run.result()
     try:
         watched_run = watched.get(measured_object)

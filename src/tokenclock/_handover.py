@@ -1,5 +1,9 @@
 """What the caller gets for what the function gave: the rows of the shape table."""
 
+# What is wrapped is Any, and pyright does not know the type() of that.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import os
@@ -14,6 +18,9 @@ from tokenclock._streams import is_iterable, is_stream, stream_around
 
 if TYPE_CHECKING:
     from tokenclock._runs import Run
+
+# Values that need no second look, being neither streams nor anything to await or to enter.
+_PLAIN_VALUES = frozenset({bool, bytes, dict, float, int, list, str, tuple, type(None)})
 
 # Runs of futures that were handed through as they are, for metrics_of().
 watched: WeakKeyDictionary[Any, Run] = WeakKeyDictionary()
@@ -41,6 +48,9 @@ class Handover:
             return given
 
     def _by_shape(self, run: Run, given: object, now_ns: int) -> Any:
+        if type(given) in _PLAIN_VALUES and not run.options.streams:
+            run.returned(given, now_ns)
+            return given if self._observed else run.result_with(given)
         if _is_mock(given):
             return self._value(run, given, now_ns)
         if is_awaitable(given) and not _is_stream_for(run, given):
@@ -51,10 +61,10 @@ class Handover:
             return stream_around(given, run, observed=self._observed)
         return self._value(run, given, now_ns)
 
-    def _awaitable(self, run: Run, given: object, now_ns: int) -> Any:
+    def _awaitable(self, run: Run, given: Any, now_ns: int) -> Any:
         if self._observed and _is_future(given):
             watched[given] = run
-            given.add_done_callback(_FutureWatch(run))  # type: ignore[attr-defined]  # a future
+            given.add_done_callback(_FutureWatch(run))
             return given
         run.handed_over(now_ns)
         return awaitable_around(given, run, self)

@@ -6,6 +6,10 @@ one function in one piece, although some are long: the order of events in it is 
 an exception may pass through no more than one frame of ours.
 """
 
+# What is wrapped is Any, and pyright does not know the type() of that.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import inspect
@@ -75,19 +79,20 @@ def _left_with(self: Any, passed_in: BaseException | None, error: BaseException)
 
 
 def _next(self: Any) -> Any:
-    run = self._tc_run
+    run, advance = self._tc_next
     clock = run.clock
     requested = run.requested_ns = clock()
     try:
-        chunk = self._tc_next()
+        chunk = advance()
     except BaseException as error:
         _raised(self, error, requested, StopIteration)
         raise
     arrived = clock()
     run.requested_ns = None
-    if type(chunk) in run.plain and chunk:
+    if type(chunk) is run.plain and chunk:
         pending = run.pending
-        pending.append((requested, arrived))
+        pending.append(requested)
+        pending.append(arrived)
         if len(pending) >= BATCH:
             run.flush()
     else:
@@ -146,19 +151,20 @@ def _exit(self: Any, /, *args: Any) -> Any:
 
 
 async def _anext(self: Any) -> Any:
-    run = self._tc_run
+    run, advance = self._tc_anext
     clock = run.clock
     requested = run.requested_ns = clock()
     try:
-        chunk = await self._tc_anext()
+        chunk = await advance()
     except BaseException as error:
         _raised(self, error, requested, StopAsyncIteration)
         raise
     arrived = clock()
     run.requested_ns = None
-    if type(chunk) in run.plain and chunk:
+    if type(chunk) is run.plain and chunk:
         pending = run.pending
-        pending.append((requested, arrived))
+        pending.append(requested)
+        pending.append(arrived)
         if len(pending) >= BATCH:
             run.flush()
     else:

@@ -1,5 +1,8 @@
 """How tokenclock says that something of its own went wrong: logged, never raised."""
 
+# Private names of others are ruff's business (SLF001), which wants a reason for each.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import sys
@@ -17,13 +20,16 @@ def failure(message: str, error: BaseException) -> None:
     What an exception says may carry what a model generated, so the message stays behind:
     the record's exception is a stand-in with the same traceback.
     """
-    import logging  # noqa: PLC0415 - costs milliseconds, needed only when something failed
-
     name = type_name(type(error))
     stand_in = TokenclockError(name)
-    logging.getLogger(LOGGER).error(
-        "%s: %s", message, name, exc_info=(TokenclockError, stand_in, error.__traceback__)
-    )
+    try:
+        import logging  # noqa: PLC0415 - costs milliseconds, needed only when something failed
+
+        logging.getLogger(LOGGER).error(
+            "%s: %s", message, name, exc_info=(TokenclockError, stand_in, error.__traceback__)
+        )
+    except Exception:  # noqa: BLE001 - a log handler that raises leaves nowhere to say it
+        return
 
 
 def warn(message: str) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from tokenclock._attributes import NO_ATTRIBUTES, AttributeValue, checked_attributes
+from tokenclock._attributes import AttributeValue, checked_attributes
 from tokenclock._clock import Clock, checked_clock
 from tokenclock._sinks import Sink, SinkEntry, check_sink
 from tokenclock.errors import InvalidOptionError
@@ -26,7 +27,7 @@ class Options:
         "read_chunk", "sinks", "streams", "warned_types",
     )  # fmt: skip
 
-    def __init__(  # noqa: PLR0913 - one for each option
+    def __init__(
         self,
         *,
         name: str | None = None,
@@ -51,7 +52,8 @@ class Options:
         self.model = model
         self.provider = provider
         self.operation = operation
-        self.attributes = checked_attributes(attributes or {}) or NO_ATTRIBUTES
+        # Results share it, so it must not be changed through one of them.
+        self.attributes = MappingProxyType(checked_attributes(attributes or {}))
         self.sinks = _sink_entries(sinks)
         self.clock = checked_clock(clock)
         # Types of chunk that were warned about: one warning for each, not one for each call.
@@ -120,7 +122,8 @@ def _check_streams(streams: object) -> None:
 
 
 def _sink_entries(sinks: Iterable[Sink]) -> tuple[SinkEntry, ...]:
-    if callable(sinks) or not isinstance(sinks, Iterable):
+    is_iterable = isinstance(sinks, Iterable)  # pyright: ignore[reportUnnecessaryIsInstance]
+    if callable(sinks) or not is_iterable:
         msg = (
             f"Cannot use sinks={sinks!r}: it is not a list of sinks. Pass sinks=[{sinks!r}]."
             if callable(sinks)

@@ -1,5 +1,11 @@
 """Objects that stand in for others: same answers, same protocols, and no more of them."""
 
+# Private names of others are ruff's business (SLF001), which wants a reason for each.
+# pyright: reportPrivateUsage=false
+# What is wrapped is Any, and pyright does not know the type() of that.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -10,7 +16,7 @@ if TYPE_CHECKING:
     from tokenclock._runs import Run
 
 # Special methods that Python looks up on the type. A stand-in gets those that its original has.
-_FORWARDED = (
+_FORWARDED = (  # noqa: SIM905 - as a list it would be eighty lines
     "abs add aenter aexit aiter and anext await bool bytes call ceil complex contains copy "
     "deepcopy delitem divmod enter eq exit float floor floordiv format fspath ge getitem "
     "getnewargs getnewargs_ex gt hash iadd iand ifloordiv ilshift imatmul imod imul index int "
@@ -35,25 +41,25 @@ class Proxy:
         "_tc_run",
     )  # fmt: skip
 
-    _tc_original: Any
-    _tc_run: Run
-    _tc_observed: bool
-    # Who has to be dropped for the run to end; None where that is this object itself.
-    _tc_owner: object
+    if TYPE_CHECKING:
+        _tc_original: Any
+        _tc_run: Run
+        _tc_observed: bool
+        # Who has to be dropped for the run to end; None where that is this object itself.
+        _tc_owner: object
+    else:
+        # Checkers do not see it: to mypy, what has it offers every protocol that there is.
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_tc_"):  # half-built: do not look for the original in itself
+                raise AttributeError(name)
+            return getattr(self._tc_original, name)
 
-    def __init__(
-        self, original: object, run: Run, *, observed: bool, owner: object = None
-    ) -> None:
+    def __init__(self, original: object, run: Run, *, observed: bool, owner: object = None) -> None:
         put = object.__setattr__
         put(self, "_tc_original", original)
         put(self, "_tc_run", run)
         put(self, "_tc_observed", observed)
         put(self, "_tc_owner", owner)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_tc_"):  # half-built: do not look for the original in itself
-            raise AttributeError(name)
-        return getattr(self._tc_original, name)
 
     def __setattr__(self, name: str, value: object) -> None:
         setattr(self._tc_original, name, value)
@@ -62,7 +68,7 @@ class Proxy:
         delattr(self._tc_original, name)
 
     @property  # type: ignore[misc]  # isinstance() asks here, and the original answers
-    def __class__(self) -> type:
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]  # as above
         kind: type = self._tc_original.__class__
         return kind
 
@@ -101,11 +107,15 @@ def forward(name: str) -> Callable[..., Any]:
 
     def forwarded(self: Proxy, /, *args: Any) -> Any:
         original = self._tc_original
-        bare = [one._tc_original if isinstance(one, Proxy) else one for one in args]
+        bare = [_bare(one) for one in args]
         return getattr(type(original), name)(original, *bare)
 
     forwarded.__name__ = name
     return forwarded
+
+
+def _bare(argument: Any) -> Any:
+    return argument._tc_original if isinstance(argument, Proxy) else argument  # noqa: SLF001 - ours
 
 
 class ClassesByOriginal:
@@ -135,14 +145,14 @@ class ClassesByOriginal:
         bases = self._bases_for(kind)
         namespace: dict[str, Any] = {
             "__slots__": (),
-            "__module__": "tokenclock",
-            "__qualname__": bases[0].__qualname__,
+            "__module__": kind.__module__,
+            "__qualname__": kind.__qualname__,
             "__doc__": kind.__doc__,
         }
         for name in FORWARDED:
             if offers(kind, name):
                 namespace[name] = forward(name) if getattr(kind, name) is not None else None
-        for name, hand in self._hands_for(kind).items():
-            if offers(kind, name):
-                namespace[name] = hand
-        return type(bases[0].__name__, bases, namespace)
+        hands = self._hands_for(kind)
+        namespace.update({name: hand for name, hand in hands.items() if offers(kind, name)})
+        # Some programs know an SDK's stream by its type's name.
+        return type(kind.__name__, bases, namespace)

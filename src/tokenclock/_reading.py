@@ -122,12 +122,12 @@ def _checked_usage(usage: object) -> Usage:
 
 
 def bounded_text(text: object) -> str | None:
-    """
+    r"""
     Give a string from outside without control characters and at most 200 characters long.
 
     Anything that is no ``str`` is ``None``.
 
-    >>> bounded_text("stop\\x1b[31m")
+    >>> bounded_text("stop\x1b[31m")
     'stop[31m'
     """
     if not isinstance(text, str):

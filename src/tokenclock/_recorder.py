@@ -7,12 +7,13 @@ here, when they are flushed and at the run's start and end.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from tokenclock import _log
-from tokenclock._chunks import NO_TYPES, PLAIN_TYPES, ChunkReader, ValueReading
+from tokenclock._chunks import PLAIN_TYPES, ChunkReader, ValueReading
 from tokenclock._clock import wall_ns
 from tokenclock._reading import CHANNEL_CODES, NOTHING, ONE_TOKEN, Reading, TokenSource, Usage
 from tokenclock._timeline import NO_GAPS, NS_PER_SECOND, Marks, Timeline, TokenGaps
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tokenclock._result import Outcome
 
 # Stamps are looked at when this many wait: often enough to stay small, seldom enough to be cheap.
-BATCH = 256
+BATCH = 1024
 MOST_MARKS = 65_536
 
 
@@ -34,9 +35,10 @@ class Recorder:
     nothing else: that is the interface a compiled driver has to keep.
 
     Attributes:
-        plain: Exact types whose chunks, if true, are one token each. Empty where every chunk must
-            be read, and once the run is over.
-        pending: Request and arrival of such chunks, not yet looked at.
+        plain: The exact type whose chunks, if true, are one token each and need no reading: that
+            of the first such chunk. ``None`` until then, where a function of the user's reads
+            every chunk, and once the run is over.
+        pending: Request and arrival of such chunks in turn, not yet looked at.
         requested_ns: When the request that is under way was made, else ``None``.
         start_ns: When the function's own code could first run; ``None`` until then.
         given_ns: Since when the stream is in the caller's hands.
@@ -55,8 +57,11 @@ class Recorder:
     def __init__(self, options: Options, call_ns: int | None = None) -> None:
         self.options = options
         self.clock = options.clock
-        self.call_ns = self.clock() if call_ns is None else call_ns
         self.wall_call_ns = wall_ns()
+        self.call_ns = self.clock()
+        if call_ns is not None:  # the call was earlier than this
+            self.wall_call_ns -= self.call_ns - call_ns
+            self.call_ns = call_ns
         self.start_ns: int | None = None
         self.end_ns: int | None = None
         self.requested_ns: int | None = None
@@ -69,10 +74,9 @@ class Recorder:
 
     def open_stream(self) -> None:
         """Make room for chunks: from here on the run is a stream's."""
-        options = self.options
         self.streamed = True
         self.lock = RLock()
-        self.pending: list[tuple[int, int]] = []
+        self.pending: list[int] = []
         self.marks = Marks()
         self.reader: ChunkReader | None = None
         self.first_chunk_ns: int | None = None
@@ -87,8 +91,7 @@ class Recorder:
         self.saw_choices = self.saw_reasoning = False
         self.model: str | None = None
         self.finish_reason: str | None = None
-        reads_all = options.count_tokens is not None or options.read_chunk is not None
-        self.plain = NO_TYPES if reads_all else PLAIN_TYPES
+        self.plain: type | None = None
 
     # --- stamps -----------------------------------------------------------------------------
 
@@ -96,10 +99,12 @@ class Recorder:
         """Look at the stamps that wait; a failure of ours is logged and costs those stamps."""
         try:
             with self.lock:
-                batch = self.pending[:]
-                del self.pending[: len(batch)]
-                if batch and self.end_ns is None:
-                    self._take(batch)
+                pending = self.pending
+                count = len(pending) & ~1  # a request whose arrival is about to follow waits
+                requests, arrivals = pending[0:count:2], pending[1:count:2]
+                del pending[:count]
+                if count and self.end_ns is None:
+                    self._take(requests, arrivals)
         except Exception as error:  # noqa: BLE001 - our own failure never reaches the program
             _log.failure(f"Measuring {self.options.name!r} failed", error)
 
@@ -114,17 +119,19 @@ class Recorder:
             with self.lock:
                 self.flush()
                 self._take_one(requested, arrived, reading)
+            if reading is ONE_TOKEN and self.plain is None and type(chunk) in PLAIN_TYPES:
+                self.plain = type(chunk)
         except Exception as error:  # noqa: BLE001 - as above
             _log.failure(f"Measuring {self.options.name!r} failed", error)
 
-    def _take(self, batch: list[tuple[int, int]]) -> None:
+    def _take(self, requests: list[int], arrivals: list[int]) -> None:
         """Add chunks of one token each, of no named channel."""
-        requests, arrivals = zip(*batch, strict=True)
-        count = len(batch)
+        count = len(requests)
         before_first = self._given_until(requests[0])
         if self.first_token_ns is None:
             self.consumer_before_first_ns = self.consumer_ns + before_first
-        self.consumer_ns += before_first + max(sum(requests[1:]) - sum(arrivals[:-1]), 0)
+        between = sum(requests) - sum(arrivals) - requests[0] + arrivals[-1]
+        self.consumer_ns += before_first + max(between, 0)
         self._saw_token(arrivals[0], 1)
         if self.first_output_ns is None:
             self.first_output_ns = arrivals[0]
@@ -213,11 +220,14 @@ class Recorder:
         """
         End the run: at *end_ns*, or, if the caller stopped it, at the last thing it produced.
 
-        *requested* is when the caller asked for what did not come; ``None`` if it did not ask.
+        *requested* is when the caller asked for what did not come; ``None`` if it did not ask:
+        then a stream that had started was in its hands.
         """
         if self.streamed:
             self.flush()
-            self.plain = NO_TYPES
+            self.plain = None
+            if requested is None and self.start_ns is not None:
+                requested = end_ns if self.requested_ns is None else self.requested_ns
         if requested is not None and not stopped:
             self.consumer_ns += self._given_until(requested)
         if stopped or self.start_ns is None:
@@ -241,24 +251,25 @@ class Recorder:
         return self._numbers(outcome, self._value_numbers())
 
     def _numbers(self, outcome: Outcome, counted: dict[str, Any]) -> dict[str, Any]:
+        """Add to the fields in *counted* those that streams and values have in common."""
         start, end, consumer = self._interval()
-        latency = _seconds(end - start)
+        latency = (end - start) / NS_PER_SECOND
         tokens = counted["token_count"]
         never_started = self.start_ns is None and self.requested_ns is None
-        options = self.options
-        return {
-            "started_at": _utc(self.wall_call_ns + start - self.call_ns),
-            "streamed": self.streamed,
-            "outcome": outcome,
-            "generation_latency": latency,
-            "throughput": tokens / latency if tokens is not None and latency else None,
-            "consumer_time": _seconds(consumer),
-            "producer_time": _seconds(end - start - consumer),
-            "idle_before_start": None if never_started else _seconds(start - self.call_ns),
-            "provider": options.provider,
-            "operation": options.operation,
-            **counted,
-        }
+        if not self.streamed and self.value_reading is not None and tokens != 0:
+            counted["time_to_first_token"] = None if self.works_later else latency
+        counted["started_at"] = _utc(self.wall_call_ns + start - self.call_ns)
+        counted["streamed"] = self.streamed
+        counted["outcome"] = outcome
+        counted["generation_latency"] = latency
+        counted["throughput"] = tokens / latency if tokens is not None and latency else None
+        counted["consumer_time"] = consumer / NS_PER_SECOND
+        counted["producer_time"] = (end - start - consumer) / NS_PER_SECOND
+        idle_ns = start - self.call_ns
+        counted["idle_before_start"] = None if never_started else idle_ns / NS_PER_SECOND
+        counted["provider"] = self.options.provider
+        counted["operation"] = self.options.operation
+        return counted
 
     def _interval(self) -> tuple[int, int, int]:
         """Give start, end and the caller's part; an open interval belongs to who holds it."""
@@ -273,35 +284,25 @@ class Recorder:
             elif self.given_ns is not None:
                 held_until = end if requested is None else requested
                 consumer += max(held_until - self.given_ns, 0)
-        return start, end, min(consumer, end - start)
+        if consumer > end - start:  # noqa: PLR1730 - min() would cost more than all of this
+            consumer = end - start
+        return start, end, consumer
 
     def _value_numbers(self) -> dict[str, Any]:
-        reading = self.value_reading or ValueReading()
-        usage = reading.usage or Usage()
-        first_token = None
-        if self.value_reading is not None and reading.tokens != 0 and not self.works_later:
-            start, end, _ = self._interval()
-            first_token = _seconds(end - start)
-        return {
-            "time_to_first_chunk": None,
-            "time_to_first_token": first_token,
-            "time_to_first_output_token": None,
-            "time_to_last_token": None,
-            "token_count": reading.tokens,
-            "token_source": reading.source,
-            "chunk_count": 0,
-            "token_chunk_count": 0,
-            "time_per_output_token": None,
-            "inter_token_latencies": NO_GAPS,
-            "consumer_time_before_first_token": None,
-            "input_token_count": usage.input_tokens,
-            "reasoning_token_count": usage.reasoning_tokens,
-            "cached_token_count": usage.cached_tokens,
-            "model": reading.model or self.options.model,
-            "finish_reason": reading.finish_reason,
-            "timeline": None,
-            "timeline_complete": True,
-        }
+        counted = dict(_NUMBERS_OF_A_VALUE)
+        counted["model"] = self.options.model
+        reading = self.value_reading
+        if reading is None or self.works_later:
+            return counted
+        counted["token_count"] = reading.tokens
+        counted["token_source"] = reading.source
+        if reading.usage is not None:
+            counted["input_token_count"] = reading.usage.input_tokens
+            counted["reasoning_token_count"] = reading.usage.reasoning_tokens
+            counted["cached_token_count"] = reading.usage.cached_tokens
+        counted["model"] = reading.model or self.options.model
+        counted["finish_reason"] = reading.finish_reason
+        return counted
 
     def _chunk_numbers(self) -> dict[str, Any]:
         tokens, source = self._counted()
@@ -342,10 +343,11 @@ class Recorder:
         reader = self.reader
         source: TokenSource = "chunks" if reader is None else reader.source
         if reader is not None and reader.counts:
-            return self.token_sum, source
+            return self.token_sum, "counted"
         usage = None if self.usage is None else self.usage.output_tokens
         if usage is not None and self.usage_is_last:
-            if not self.saw_choices or usage >= self.token_chunk_count:
+            is_largest = usage >= self.token_chunk_count
+            if is_largest or not self.saw_choices:
                 return usage, "usage"
         if source == "counted":
             return self.token_sum, source
@@ -359,7 +361,9 @@ class Recorder:
 
         Reasoning that usage reports but no chunk carried was over before the first token came.
         """
-        if self.token_chunk_count < 2 or self.first_token_ns is None or self.last_token_ns is None:
+        if self.first_token_ns is None or self.last_token_ns is None:
+            return None
+        if self.token_chunk_count == 1:
             return None
         first = self.first_token_count if source in {"counted", "usage"} else 1
         denominator = tokens - first
@@ -368,6 +372,28 @@ class Recorder:
         if denominator < 1:
             return None
         return _seconds(self.last_token_ns - self.first_token_ns) / denominator
+
+
+# What a value's result says before anything was read of the value.
+_NUMBERS_OF_A_VALUE: Mapping[str, Any] = {
+    "time_to_first_chunk": None,
+    "time_to_first_token": None,
+    "time_to_first_output_token": None,
+    "time_to_last_token": None,
+    "token_count": None,
+    "token_source": None,
+    "chunk_count": 0,
+    "token_chunk_count": 0,
+    "time_per_output_token": None,
+    "inter_token_latencies": NO_GAPS,
+    "consumer_time_before_first_token": None,
+    "input_token_count": None,
+    "reasoning_token_count": None,
+    "cached_token_count": None,
+    "finish_reason": None,
+    "timeline": None,
+    "timeline_complete": True,
+}
 
 
 def _since(start: int, stamp: int | None) -> float | None:
@@ -379,5 +405,4 @@ def _seconds(nanoseconds: int) -> float:
 
 
 def _utc(wall: int) -> datetime:
-    seconds, rest = divmod(wall, NS_PER_SECOND)
-    return datetime.fromtimestamp(seconds, timezone.utc).replace(microsecond=rest // 1000)
+    return datetime.fromtimestamp(wall / NS_PER_SECOND, timezone.utc)

@@ -1,5 +1,8 @@
 """One run: whose call it is, that it finishes exactly once, and where its result goes."""
 
+# Private names of others are ruff's business (SLF001), which wants a reason for each.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import atexit
@@ -124,11 +127,9 @@ class Run(Recorder):
         if self.end_ns is not None:
             return
         try:
-            self.close_stamps(
-                end_ns, requested, stopped=outcome in {"stopped", "unconsumed"}
-            )
-            self.outcome = outcome
+            self.close_stamps(end_ns, requested, stopped=outcome in {"stopped", "unconsumed"})
             self.requested_ns = None
+            self.outcome = outcome  # last: from here on the result is the finished one
             if is_ours:
                 self._deliver(in_finaliser=in_finaliser)
         except Exception as error:  # noqa: BLE001 - our own failure never reaches the program
@@ -142,10 +143,9 @@ class Run(Recorder):
         for results in self.captures:
             results.append(result)
         if in_finaliser and sinks:
-            _sinks.later.put(lambda: [entry.take(result) for entry in sinks])
+            _sinks.later.put(lambda: _sinks.hand_on(result, sinks))
             return
-        for entry in sinks:
-            entry.take(result)
+        _sinks.hand_on(result, sinks)
 
     # --- the result -------------------------------------------------------------------------
 
@@ -153,26 +153,29 @@ class Run(Recorder):
         """Give what was observed: the finished result, or a snapshot of a run that goes on."""
         if self.finished is not None:
             return self.finished
+        is_finished = self.outcome != "running"  # asked first: it may change while we look
         result: MetricsResult[None] = MetricsResult.from_fields(self._fields())
-        if self.end_ns is not None:
+        if is_finished:
             self.finished = result
         return result
 
     def result_with(self, value: Any) -> MetricsResult[Any]:
         """Give the caller's own copy, the only one that carries a value."""
-        return MetricsResult.from_fields({**self.result().__dict__, "value": value})
+        fields = self._fields() if self.finished is None else dict(self.finished.__dict__)
+        fields["value"] = value
+        result: MetricsResult[Any] = MetricsResult.from_fields(fields)
+        return result
 
     def _fields(self) -> dict[str, Any]:
-        return {
-            "function": self.options.name,
-            "call_id": self.call_id,
-            "parent_id": self.parent_id,
-            "error": self.error,
-            "request_model": self.request_model,
-            "attributes": self.attributes,
-            "value": None,
-            **self.numbers(self.outcome),
-        }
+        fields = self.numbers(self.outcome)
+        fields["function"] = self.options.name
+        fields["call_id"] = self.call_id
+        fields["parent_id"] = self.parent_id
+        fields["error"] = self.error
+        fields["request_model"] = self.request_model
+        fields["attributes"] = self.attributes
+        fields["value"] = None
+        return fields
 
 
 def outcome_of(error: BaseException, stop: type | None) -> Outcome:
@@ -205,8 +208,9 @@ def enclosing_call() -> str | None:
     while frame is not None:
         code = frame.f_code
         if code in stream_steps:
-            call_id: str = frame.f_locals["self"]._tc_run.call_id
-            return call_id
+            call_id: str = frame.f_locals["self"]._tc_run.call_id  # noqa: SLF001 - our own
+            if call_id in live_runs:  # else it is over, and a sink of its runs now
+                return call_id
         if code in call_steps:
             break
         frame = frame.f_back

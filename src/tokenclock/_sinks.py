@@ -112,6 +112,16 @@ def sinks_for(own: tuple[SinkEntry, ...]) -> tuple[SinkEntry, ...]:
     return own + tuple(entry for entry in _global_sinks if entry.sink not in known)
 
 
+def hand_on(result: MetricsResult[Any], sinks: tuple[SinkEntry, ...]) -> None:
+    """Give a result to every sink; a ``KeyboardInterrupt`` passes when all of them had it."""
+    for place, entry in enumerate(sinks, start=1):
+        try:
+            entry.take(result)
+        except KeyboardInterrupt:
+            hand_on(result, sinks[place:])
+            raise
+
+
 class _Later:
     """
     Results of streams that were dropped, on their way to the sinks.
@@ -124,16 +134,19 @@ class _Later:
     def __init__(self) -> None:
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._started = False
+        self._may_start = _thread.allocate_lock()
 
     def put(self, work: Callable[[], None]) -> None:
         self._queue.put(work)
-        if self._started:
+        # Never waited for: whoever finds it taken leaves the start to the one who took it.
+        if self._started or not self._may_start.acquire(blocking=False):
             return
         self._started = True
         try:
             _thread.start_new_thread(self._run, ())
         except RuntimeError:  # the interpreter is going down: the flush at exit delivers
             self._started = False
+            self._may_start.release()
 
     def _run(self) -> None:
         while True:
@@ -174,7 +187,8 @@ captures: contextvars.ContextVar[tuple[list[MetricsResult[Any]], ...]] = context
     "tokenclock_captures", default=()
 )
 call_labels: contextvars.ContextVar[Mapping[str, AttributeValue]] = contextvars.ContextVar(
-    "tokenclock_labels", default={}  # noqa: B039 - never changed in place
+    "tokenclock_labels",
+    default={},  # noqa: B039 - never changed in place
 )
 
 
@@ -207,7 +221,7 @@ class capture:  # noqa: N801 - used as a function: with capture() as results
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        reset(captures, self._tokens.pop())
+        undo(captures, self._tokens)
 
 
 class labels:  # noqa: N801 - used as a function: with labels(tenant="acme")
@@ -226,7 +240,7 @@ class labels:  # noqa: N801 - used as a function: with labels(tenant="acme")
     .. versionadded:: 0.1.0
     """
 
-    def __init__(self, **values: AttributeValue) -> None:
+    def __init__(self, /, **values: AttributeValue) -> None:
         self._values = checked_attributes(values)
         self._tokens: list[contextvars.Token[Any]] = []
 
@@ -239,14 +253,21 @@ class labels:  # noqa: N801 - used as a function: with labels(tenant="acme")
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        reset(call_labels, self._tokens.pop())
+        undo(call_labels, self._tokens)
 
 
-def reset(variable: contextvars.ContextVar[Any], token: contextvars.Token[Any]) -> None:
-    """Undo a ``set``; in a context that never saw it (a block left elsewhere) there is no need."""
-    try:
-        variable.reset(token)
-    except ValueError:
+def undo(variable: contextvars.ContextVar[Any], tokens: list[contextvars.Token[Any]]) -> None:
+    """
+    Undo the latest ``set`` of this context: tasks and threads may share one block object.
+
+    A context that never saw one (a block left elsewhere) has nothing to undo.
+    """
+    for token in reversed(tuple(tokens)):
+        try:
+            variable.reset(token)
+        except ValueError:  # another context's
+            continue
+        tokens.remove(token)
         return
 
 
@@ -273,7 +294,9 @@ class LoggingSink:
         import logging  # noqa: PLC0415 - costs milliseconds that importing tokenclock need not
 
         self._logger = logging.getLogger(logger) if isinstance(logger, str) else logger
-        number = logging.getLevelName(level) if isinstance(level, str) else level
+        number: Any = level
+        if isinstance(level, str):  # getLevelNamesMapping is there from Python 3.11 on
+            number = logging.getLevelName(level)  # pyright: ignore[reportDeprecated]
         if not isinstance(number, int) or isinstance(number, bool):
             msg = (
                 f"Cannot log at level={level!r}: there is no such level. "

@@ -1,5 +1,9 @@
 """Measured streams: the objects that callers get in place of the streams of their functions."""
 
+# What is wrapped is Any, and pyright does not know the type() of that.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
@@ -114,19 +118,19 @@ class MeasuredStream(Proxy, Generic[T_co]):
     __slots__ = ()
 
     def _tc_additions(self) -> tuple[str, ...]:
-        return ("collect", "metrics")
+        return ("collect", "metrics", *super()._tc_additions())
 
     if TYPE_CHECKING:
 
         @property
-        def metrics(self) -> MetricsResult[None]:
+        def metrics(self) -> MetricsResult[None]:  # pyright: ignore[reportReturnType]
             """
             What was observed: the finished result, or a snapshot while the stream goes on.
 
             Its ``value`` is ``None``; ``collect()`` gives a result with the chunks.
             """
 
-        def collect(self) -> MetricsResult[list[T_co]]:
+        def collect(self) -> MetricsResult[list[T_co]]:  # pyright: ignore[reportReturnType]
             """
             Read what is left of the stream, and give the result with the chunks as ``value``.
 
@@ -136,7 +140,6 @@ class MeasuredStream(Proxy, Generic[T_co]):
 
         def __iter__(self) -> Iterator[T_co]: ...
         def __next__(self) -> T_co: ...
-        def __getattr__(self, name: str) -> Any: ...
     else:
         metrics = _Addition("metrics", _metrics, is_property=True)
         collect = _Addition("collect", _collect, is_property=False)
@@ -155,23 +158,22 @@ class AsyncMeasuredStream(Proxy, Generic[T_co]):
     __slots__ = ()
 
     def _tc_additions(self) -> tuple[str, ...]:
-        return ("acollect", "collect", "metrics")
+        return ("acollect", "collect", "metrics", *super()._tc_additions())
 
     if TYPE_CHECKING:
 
         @property
-        def metrics(self) -> MetricsResult[None]:
+        def metrics(self) -> MetricsResult[None]:  # pyright: ignore[reportReturnType]
             """What was observed: the finished result, or a snapshot while the stream goes on."""
 
-        async def collect(self) -> MetricsResult[list[T_co]]:
+        async def collect(self) -> MetricsResult[list[T_co]]:  # pyright: ignore[reportReturnType]
             """Read what is left, and give the result with the chunks as ``value``."""
 
-        async def acollect(self) -> MetricsResult[list[T_co]]:
+        async def acollect(self) -> MetricsResult[list[T_co]]:  # pyright: ignore[reportReturnType]
             """Do what ``collect`` does; on a stream that is both sync and async, without it."""
 
         def __aiter__(self) -> AsyncIterator[T_co]: ...
         def __anext__(self) -> Coroutine[Any, Any, T_co]: ...
-        def __getattr__(self, name: str) -> Any: ...
     else:
         metrics = _Addition("metrics", _metrics, is_property=True)
         collect = _Addition("collect", _acollect, is_property=False)
@@ -234,17 +236,15 @@ def _hands(kind: type) -> dict[str, Callable[..., Any]]:
 _class_for = ClassesByOriginal(_bases_for, _hands)
 
 
-def stream_around(
-    original: object, run: Run, *, observed: bool, owner: object = None
-) -> Any:
+def stream_around(original: object, run: Run, *, observed: bool, owner: object = None) -> Any:
     """Give the measured stream that stands in for *original*; *run* has been opened for it."""
-    kind = type(original)
-    stream = _class_for(kind)(original, run, observed=observed, owner=owner)
-    put = object.__setattr__
-    if offers(kind, "__next__"):
-        put(stream, "_tc_next", kind.__next__.__get__(original, kind))
-    if offers(kind, "__anext__"):
-        put(stream, "_tc_anext", kind.__anext__.__get__(original, kind))
+    kind: Any = type(original)
+    made = _class_for(kind)
+    stream = made(original, run, observed=observed, owner=owner)
+    if "__next__" in made.__dict__:
+        object.__setattr__(stream, "_tc_next", (run, kind.__next__.__get__(original, kind)))
+    if "__anext__" in made.__dict__:
+        object.__setattr__(stream, "_tc_anext", (run, kind.__anext__.__get__(original, kind)))
     return stream
 
 

@@ -60,7 +60,7 @@ def one_line(result: MetricsResult[Any]) -> str:
 
 def report(result: MetricsResult[Any]) -> str:
     """Give the text of ``MetricsResult.report``."""
-    lines = [_cut(f"{printable(result.function)}: {_outcome(result)}")]
+    lines = [_cut(f"{result.function}: {_outcome(result)}")]
     lines += [_cut(f"  {label:<{LABEL_WIDTH}}{text}") for label, text in _rows(result)]
     return "\n".join(lines)
 
@@ -72,8 +72,8 @@ def printable(text: str) -> str:
 
 def _outcome(result: MetricsResult[Any]) -> str:
     if result.error is None:
-        return result.outcome
-    return f"{result.outcome} ({printable(result.error)})"
+        return printable(result.outcome)
+    return printable(f"{result.outcome} ({result.error})")
 
 
 def _rows(result: MetricsResult[Any]) -> Iterator[tuple[str, str]]:
@@ -88,24 +88,30 @@ def _rows(result: MetricsResult[Any]) -> Iterator[tuple[str, str]]:
     if result.streamed:
         yield "time per output token", _duration(result.time_per_output_token)
         yield "gaps between chunks", _gaps(result)
+        if not result.timeline_complete:
+            yield "gaps cover", "the first 65,536 chunks"
     if result.consumer_time >= CONSUMER_SHARE_SHOWN * result.generation_latency > 0:
         yield "caller's own share", _consumer_share(result)
     if result.finish_reason is not None:
-        yield "finish reason", printable(result.finish_reason)
+        yield "finish reason", result.finish_reason
 
 
 def _model(result: MetricsResult[Any]) -> str:
     names = [name for name in (result.model, result.provider) if name]
-    return printable(", ".join(names))
+    return ", ".join(names)
 
 
 def _first_other(result: MetricsResult[Any]) -> Iterator[tuple[str, str]]:
-    """Give the other first moments, where they are not the first token's."""
-    first = result.time_to_first_token
-    if result.time_to_first_chunk not in {None, first}:
-        yield "time to first chunk", _duration(result.time_to_first_chunk)
-    if result.streamed and first is not None and result.time_to_first_output_token != first:
-        yield "time to first output", _duration(result.time_to_first_output_token)
+    """Give the other first moments, where they read differently from the first token's."""
+    if not result.streamed:
+        return
+    first = _duration(result.time_to_first_token)
+    first_chunk = _duration(result.time_to_first_chunk)
+    first_output = _duration(result.time_to_first_output_token)
+    if first_chunk != first:
+        yield "time to first chunk", first_chunk
+    if first_output != first:
+        yield "time to first output", first_output
 
 
 def _rate(result: MetricsResult[Any]) -> str:
@@ -117,8 +123,11 @@ def _rate(result: MetricsResult[Any]) -> str:
 def _tokens(result: MetricsResult[Any]) -> str:
     if result.token_count is None:
         return "n/a (pass count_tokens= to count them)"
-    source = "" if result.token_source is None else f" ({_SOURCES[result.token_source]})"
-    chunks = f" in {result.chunk_count} chunks" if result.streamed else ""
+    source = ""
+    if result.token_source is not None:  # a record of a later version may name one of its own
+        source = f" ({_SOURCES.get(result.token_source, result.token_source)})"
+    plural = "" if result.chunk_count == 1 else "s"
+    chunks = f" in {result.chunk_count} chunk{plural}" if result.streamed else ""
     return f"{result.token_count}{source}{chunks}"
 
 
@@ -127,8 +136,7 @@ def _gaps(result: MetricsResult[Any]) -> str:
     if not gaps:
         return "n/a"
     shown = [f"p{percent} {_duration(quantile(gaps, percent / 100))}" for percent in (50, 95, 99)]
-    cut = "" if result.timeline_complete else ", first 65,536 chunks"
-    return f"{', '.join(shown)}, max {_duration(gaps[-1])}{cut}"
+    return f"{', '.join(shown)}, max {_duration(gaps[-1])}"
 
 
 def quantile(ordered: Sequence[float], fraction: float) -> float:
@@ -141,7 +149,8 @@ def quantile(ordered: Sequence[float], fraction: float) -> float:
     place = fraction * (len(ordered) - 1)
     below = math.floor(place)
     above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+    between = ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+    return min(between, ordered[above])  # rounding must not leave the range
 
 
 def _consumer_share(result: MetricsResult[Any]) -> str:
@@ -172,4 +181,20 @@ def _short(number: float) -> str:
 
 
 def _cut(line: str) -> str:
-    return line if len(line) <= LINE_WIDTH else line[: LINE_WIDTH - 3] + "..."
+    """Give a line that is harmless to a terminal and fits into it."""
+    line = printable(line)
+    if len(line) <= LINE_WIDTH and _columns(line) <= LINE_WIDTH:
+        return line
+    line = line[:LINE_WIDTH]
+    while _columns(line) > LINE_WIDTH - 3:
+        line = line[:-1]
+    return line + "..."
+
+
+def _columns(line: str) -> int:
+    """Count the columns of a terminal that a line takes: wide characters take two."""
+    if line.isascii():
+        return len(line)
+    from unicodedata import east_asian_width  # noqa: PLC0415 - a table seldom needed
+
+    return sum(2 if east_asian_width(one) in {"W", "F"} else 1 for one in line)

@@ -40,8 +40,8 @@ class Marks:
     __slots__ = ("arrivals", "channels", "requests", "tokens")
 
     def __init__(self) -> None:
-        self.requests = array("q")
-        self.arrivals = array("q")
+        self.requests = array("Q")  # stamps are never negative, and "Q" is quicker than "q"
+        self.arrivals = array("Q")
         self.tokens = array("i")
         self.channels = bytearray()
 
@@ -55,15 +55,15 @@ class Marks:
         self.tokens.append(tokens)
         self.channels.append(channel)
 
-    def extend(self, requests: Sequence[int], arrivals: Sequence[int]) -> None:
+    def extend(self, requests: list[int], arrivals: list[int]) -> None:
         """Add chunks of one token each, of no named channel."""
-        self.requests.extend(requests)
-        self.arrivals.extend(arrivals)
-        self.tokens.extend(_ONES[: len(requests)])
+        self.requests.fromlist(requests)
+        self.arrivals.fromlist(arrivals)
+        self.tokens.extend(_ONES * len(requests))
         self.channels.extend(bytes(len(requests)))
 
 
-_ONES = array("i", [1]) * 256
+_ONES = array("i", [1])
 
 
 class Timeline(Sequence[TimelineEntry]):
@@ -134,7 +134,15 @@ class Timeline(Sequence[TimelineEntry]):
 
     @classmethod
     def from_dict(cls, columns: Mapping[str, Sequence[Any]]) -> Self:
-        """Restore what ``to_dict`` gave."""
+        """
+        Restore what ``to_dict`` gave.
+
+        Raises:
+            ValueError: If the columns differ in length.
+        """
+        if len({len(columns[name]) for name in TimelineEntry._fields}) != 1:
+            msg = "the columns of a timeline are equally long"
+            raise ValueError(msg)
         marks = Marks()
         marks.requests.extend(_nanoseconds(seconds) for seconds in columns["requested"])
         marks.arrivals.extend(_nanoseconds(seconds) for seconds in columns["arrived"])
@@ -161,7 +169,7 @@ class TokenGaps(Sequence[float]):
     def of(cls, seconds: Sequence[float]) -> Self:
         """Give a sequence that was measured before, as a record holds it."""
         gaps = cls(None, 0)
-        gaps._gaps = array("d", seconds)  # noqa: SLF001 - our own
+        gaps._gaps = array("d", seconds)
         return gaps
 
     def _worked_out(self) -> array[float]:
@@ -178,8 +186,8 @@ class TokenGaps(Sequence[float]):
     @overload
     def __getitem__(self, index: slice) -> Sequence[float]: ...
     def __getitem__(self, index: int | slice) -> float | Sequence[float]:
-        found = self._worked_out()[index]
-        return found if isinstance(found, float) else found.tolist()
+        gaps = self._worked_out()
+        return gaps[index].tolist() if isinstance(index, slice) else gaps[index]
 
     def __iter__(self) -> Iterator[float]:
         return iter(self._worked_out())
@@ -226,10 +234,11 @@ def _timeline_from_lists(
     )
 
 
-def _same_items(mine: Sequence[Any], other: object) -> bool:
+def _same_items(mine: Sequence[Any], other: Any) -> bool:
+    items = other
     if not isinstance(other, list | tuple | Timeline | TokenGaps):
-        return NotImplemented
-    return len(mine) == len(other) and all(a == b for a, b in zip(mine, other, strict=True))
+        return NotImplemented  # type: ignore[no-any-return]  # what __eq__ gives
+    return len(mine) == len(items) and all(a == b for a, b in zip(mine, items, strict=True))
 
 
 def _seconds(nanoseconds: int) -> float:

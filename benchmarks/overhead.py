@@ -1,0 +1,269 @@
+"""
+What measuring costs: bare and measured runs, interleaved in one process.
+
+Each line is the median over rounds; in each round the bare and the measured program run one after
+the other, in changing order, so that a machine that changes its speed moves both. Budgets are
+those of CPython 3.11.
+
+    python benchmarks/overhead.py [--rounds 15] [--tokens 100000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Iterator
+from time import perf_counter_ns
+from typing import Any, NamedTuple
+
+from tokenclock import metrics_decorator, observe
+
+TOKEN = "token"
+
+
+class Case(NamedTuple):
+    """Two programs that do the same ``units`` pieces of work, and what one piece may cost more."""
+
+    name: str
+    unit: str
+    units: int
+    budget_ns: float | None
+    bare: Callable[[], int]
+    measured: Callable[[], int]
+
+
+class Line(NamedTuple):
+    """What a case came to: nanoseconds a unit, and the ratio of measured to bare."""
+
+    bare_ns: float
+    over_ns: float
+    ratio: float
+
+
+# --- the programs: each gives the nanoseconds that its work took ------------------------------
+
+
+def generate(count: int) -> Iterator[str]:
+    """Yield tokens as fast as Python can."""
+    for _ in range(count):
+        yield TOKEN
+
+
+class Tokens:
+    """The same from a plain iterator."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+
+    def __iter__(self) -> Tokens:
+        return self
+
+    def __next__(self) -> str:
+        if not self._left:
+            raise StopIteration
+        self._left -= 1
+        return TOKEN
+
+
+async def agenerate(count: int) -> AsyncIterator[str]:
+    """Yield tokens without ever suspending."""
+    for _ in range(count):
+        yield TOKEN
+
+
+async def agenerate_suspending(count: int) -> AsyncIterator[str]:
+    """Yield tokens, going through the event loop before each."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+        yield TOKEN
+
+
+def value(count: int) -> int:
+    """Return at once."""
+    return count
+
+
+def reading(function: Callable[[int], Any], count: int, times: int = 1) -> Callable[[], int]:
+    """Make a program that reads *times* streams of *count* tokens."""
+
+    def program() -> int:
+        started = perf_counter_ns()
+        for _ in range(times):
+            for _token in function(count):
+                pass
+        return perf_counter_ns() - started
+
+    return program
+
+
+def areading(function: Callable[[int], Any], count: int, times: int = 1) -> Callable[[], int]:
+    """Make a program that reads *times* async streams of *count* tokens."""
+
+    async def read() -> int:
+        started = perf_counter_ns()
+        for _ in range(times):
+            async for _token in function(count):
+                pass
+        return perf_counter_ns() - started
+
+    return lambda: asyncio.run(read())
+
+
+def calling(function: Callable[[int], Any], times: int) -> Callable[[], int]:
+    """Make a program that calls a function *times* times."""
+
+    def program() -> int:
+        started = perf_counter_ns()
+        for _ in range(times):
+            function(1)
+        return perf_counter_ns() - started
+
+    return program
+
+
+def cases(tokens: int) -> Iterator[Case]:
+    """Give everything that is compared."""
+    calls = tokens // 10
+    yield Case(
+        "generator", "token", tokens, 350,
+        reading(generate, tokens), reading(observe(generate), tokens),
+    )  # fmt: skip
+    yield Case(
+        "iterator", "token", tokens, 350,
+        reading(Tokens, tokens), reading(observe(lambda count: Tokens(count)), tokens),
+    )  # fmt: skip
+    yield Case(
+        "async generator", "token", tokens, 500,
+        areading(agenerate, tokens), areading(observe(agenerate), tokens),
+    )  # fmt: skip
+    yield Case(
+        "async generator, sleep(0)", "token", tokens // 5, None,
+        areading(agenerate_suspending, tokens // 5),
+        areading(observe(agenerate_suspending), tokens // 5),
+    )  # fmt: skip
+    yield Case(
+        "value, metrics_decorator", "call", calls, 6_000,
+        calling(value, calls), calling(metrics_decorator(value), calls),
+    )  # fmt: skip
+    yield Case(
+        "value, observe", "call", calls, 6_000,
+        calling(value, calls), calling(observe(value), calls),
+    )  # fmt: skip
+    yield Case(
+        "1-token stream", "call", calls, None,
+        reading(generate, 1, calls), reading(observe(generate), 1, calls),
+    )  # fmt: skip
+    yield Case(
+        "1-token async stream", "call", calls, None,
+        areading(agenerate, 1, calls), areading(observe(agenerate), 1, calls),
+    )  # fmt: skip
+    yield Case(
+        "value, TOKENCLOCK_DISABLED", "call", calls, 0,
+        calling(value, calls), calling(disabled(value), calls),
+    )  # fmt: skip
+
+
+def disabled(function: Callable[[int], Any]) -> Callable[[int], Any]:
+    """Observe a function while observing is switched off."""
+    os.environ["TOKENCLOCK_DISABLED"] = "1"
+    try:
+        observed = observe(function)
+    finally:
+        del os.environ["TOKENCLOCK_DISABLED"]
+    if observed is not function:
+        msg = "TOKENCLOCK_DISABLED=1 must hand the function itself back"
+        raise AssertionError(msg)
+    return observed
+
+
+def compare(case: Case, rounds: int) -> Line:
+    """Run both programs of a case in turn and give the medians."""
+    bare: list[float] = []
+    measured: list[float] = []
+    for number in range(rounds + 1):
+        order = [(case.bare, bare), (case.measured, measured)]
+        for program, times in order if number % 2 else reversed(order):
+            gc.collect()
+            took = program() / case.units
+            if number:  # the first round only warms up
+                times.append(took)
+    pairs = list(zip(bare, measured, strict=True))
+    return Line(
+        statistics.median(bare),
+        statistics.median(with_us - without for without, with_us in pairs),
+        statistics.median(with_us / without for without, with_us in pairs),
+    )
+
+
+# --- memory and import -------------------------------------------------------------------------
+
+
+def bytes_per_token(tokens: int) -> float:
+    """Give what is kept for each token of a stream that was read and is still referenced."""
+    observed = observe(generate)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    stream = observed(tokens)
+    for _token in stream:
+        pass
+    kept = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    return kept / tokens
+
+
+def import_milliseconds(rounds: int) -> dict[str, float]:
+    """Give the median time of fresh interpreters, interleaved, less that of an empty one."""
+    statements = {"wrapt": "import wrapt", "tokenclock": "import tokenclock"}
+    bare: list[int] = []
+    times: dict[str, list[int]] = {name: [] for name in statements}
+    for _ in range(rounds):
+        bare.append(start_interpreter("pass"))
+        for name, statement in statements.items():
+            times[name].append(start_interpreter(statement))
+    empty = statistics.median(bare)
+    return {name: (statistics.median(took) - empty) / 1e6 for name, took in times.items()}
+
+
+def start_interpreter(statement: str) -> int:
+    """Give how long a fresh interpreter takes to run a statement."""
+    started = perf_counter_ns()
+    subprocess.run([sys.executable, "-c", statement], check=True)  # noqa: S603 - our own words
+    return perf_counter_ns() - started
+
+
+# --- the table ----------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--tokens", type=int, default=100_000)
+    arguments = parser.parse_args()
+    print(f"{platform.python_implementation()} {platform.python_version()}, {platform.machine()}")
+    print(f"{'':<28}{'unit':<7}{'bare ns':>9}{'over bare ns':>14}{'ratio':>8}{'budget ns':>11}")
+    for case in cases(arguments.tokens):
+        line = compare(case, arguments.rounds)
+        budget = "-" if case.budget_ns is None else f"{case.budget_ns:,.0f}"
+        print(
+            f"{case.name:<28}{case.unit:<7}{line.bare_ns:>9,.0f}{line.over_ns:>14,.0f}"
+            f"{line.ratio:>8.2f}{budget:>11}"
+        )
+    print(f"\nmemory kept: {bytes_per_token(60_000):.1f} bytes a token (budget 24)")
+    took = import_milliseconds(arguments.rounds)
+    beyond = took["tokenclock"] - took["wrapt"]
+    print(
+        f"import over bare Python: wrapt {took['wrapt']:.1f} ms, tokenclock "
+        f"{took['tokenclock']:.1f} ms: {beyond:.1f} ms beyond wrapt (budget 25)"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""A fake clock, collected results, and a clean slate around each test."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tokenclock import _sinks, add_sink
+from tokenclock._runs import live_runs
+from tokenclock.testing import CollectingSink, FakeClock
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def sink() -> CollectingSink:
+    """A sink of the whole process that keeps every result of the test."""
+    collecting = CollectingSink()
+    add_sink(collecting)
+    return collecting
+
+
+@pytest.fixture(autouse=True)
+def clean_slate(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test sees another's sinks, open runs or labels."""
+    monkeypatch.delenv("TOKENCLOCK_DISABLED", raising=False)
+    monkeypatch.setattr(_sinks, "_global_sinks", ())
+    yield
+    gc.collect()
+    _sinks.later.flush()
+    live_runs.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_unexpected_failure(
+    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> Iterator[None]:
+    """A failure of ours that was logged fails the test, unless it is what the test is about."""
+    yield
+    if request.node.get_closest_marker("logs_failures"):
+        return
+    records = [
+        record
+        for when in ("setup", "call")
+        for record in caplog.get_records(when)
+        if record.name == "tokenclock" and record.levelno >= logging.ERROR
+    ]
+    assert [record.getMessage() for record in records] == []

@@ -1,0 +1,162 @@
+"""Imports point downwards: the rooms of the package, and the doors between them."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import tokenclock
+
+SOURCE = Path(tokenclock.__file__).parent
+
+# A room may import rooms of the lines above its own. A new arrow is made by editing this table.
+ORDER = (
+    ("errors",),
+    ("_log",),
+    ("_clock", "_attributes", "_reading"),
+    ("_timeline",),
+    ("_texts",),
+    ("_result",),
+    ("_chunks", "_sinks"),
+    ("_options",),
+    ("_recorder",),
+    ("_runs",),
+    ("_proxy",),
+    ("_hands",),
+    ("_streams", "_awaitables"),
+    ("_typing",),
+    ("_handover",),
+    ("_decorator",),
+    ("__init__",),
+)
+
+# Names that only checkers look up, of a room further up or next door: no import happens.
+TYPES_FROM_ABOVE = {
+    ("_texts", "_result"),
+    ("_chunks", "_options"),
+}
+
+# What users and tests import, and no room of the package: it stands outside the order.
+TESTING = "testing"
+TESTING_MAY_NAME = {"_result"}
+
+THIRD_PARTY = {("_decorator", "wrapt")}
+FOR_CHECKERS_ONLY = {"typing_extensions"}
+
+ROOMS = sorted(path.stem for path in SOURCE.glob("*.py"))
+FLOOR = {room: floor for floor, rooms in enumerate(ORDER) for room in rooms}
+
+
+class Import(NamedTuple):
+    """One import: the room or package it names, and whether only checkers follow it."""
+
+    name: str
+    is_ours: bool
+    for_checkers: bool
+
+
+def test_every_room_has_its_place() -> None:
+    """Each module of the package stands in the order, once; only ``testing`` stands outside."""
+    placed = [room for rooms in ORDER for room in rooms]
+    assert sorted([*placed, TESTING]) == ROOMS
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room != TESTING])
+def test_imports_point_downwards(room: str) -> None:
+    """A room imports only rooms below its own; of others it names types at most."""
+    upwards = {
+        (room, one.name)
+        for one in imports(room)
+        if one.is_ours
+        and FLOOR[one.name] >= FLOOR[room]
+        and not (one.for_checkers and (room, one.name) in TYPES_FROM_ABOVE)
+    }
+    assert upwards == set()
+
+
+def test_exceptions_are_still_needed() -> None:
+    """An exception in the tables of this test that nobody uses any more is taken out of them."""
+    found = {(room, one.name) for room in ROOMS for one in imports(room)}
+    assert TYPES_FROM_ABOVE - found == set()
+    assert THIRD_PARTY - found == set()
+
+
+def test_nothing_imports_what_is_for_tests_or_checkers() -> None:
+    """No room imports ``testing``, and none imports the types of the decorators when it runs."""
+    importing = {
+        (room, one.name)
+        for room in ROOMS
+        for one in imports(room)
+        if one.is_ours and (one.name == TESTING or (one.name == "_typing" and not one.for_checkers))
+    }
+    assert importing == set()
+
+
+def test_testing_stands_on_its_own() -> None:
+    """``testing`` needs no room of the package when it runs; it names a result's type."""
+    ours = [one for one in imports(TESTING) if one.is_ours]
+    assert {one.name for one in ours} == TESTING_MAY_NAME
+    assert [one.name for one in ours if not one.for_checkers] == []
+
+
+def test_third_party_imports_sit_where_they_are_needed() -> None:
+    """Beyond the standard library the core imports ``wrapt``, in one room; checkers read more."""
+    foreign = [
+        (room, one)
+        for room in ROOMS
+        for one in imports(room)
+        if not one.is_ours and one.name not in sys.stdlib_module_names
+    ]
+    assert {(room, one.name) for room, one in foreign if not one.for_checkers} == THIRD_PARTY
+    assert {one.name for _, one in foreign if one.for_checkers} <= FOR_CHECKERS_ONLY
+
+
+def test_no_import_is_relative() -> None:
+    """Every import says in full what it imports, as this test relies on."""
+    relative = [
+        (room, node.lineno)
+        for room in ROOMS
+        for node in ast.walk(tree_of(room))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert relative == []
+
+
+def tree_of(room: str) -> ast.Module:
+    return ast.parse((SOURCE / f"{room}.py").read_text(encoding="utf-8"))
+
+
+def imports(room: str) -> list[Import]:
+    """Give every import of a room, wherever it stands in the file."""
+    return list(_imports(tree_of(room), for_checkers=False))
+
+
+def _imports(node: ast.AST, *, for_checkers: bool) -> Iterator[Import]:
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        for statement in node.body:
+            yield from _imports(statement, for_checkers=True)
+        for statement in node.orelse:
+            yield from _imports(statement, for_checkers=for_checkers)
+        return
+    for module in _modules(node):
+        package, _, room = module.partition(".")
+        is_ours = package == "tokenclock"
+        yield Import((room or "__init__") if is_ours else package, is_ours, for_checkers)
+    for child in ast.iter_child_nodes(node):
+        yield from _imports(child, for_checkers=for_checkers)
+
+
+def _modules(node: ast.AST) -> list[str]:
+    """Give the modules that one statement imports: ``from tokenclock import _log`` is ``_log``."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom) or node.module is None:
+        return []
+    if node.module == "tokenclock":
+        return [f"tokenclock.{alias.name}" for alias in node.names]
+    return [node.module]

@@ -1,0 +1,565 @@
+"""Many calls at once, very long streams, many rounds, and looks at any moment: all stays exact."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import itertools
+import random
+import signal
+import sys
+import threading
+import tracemalloc
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+
+import tokenclock
+from driving import run_python, settle
+from stepping import every_shape, read, stream_of
+from tokenclock import MetricsResult, capture, labels, measure, metrics_of, observe
+from tokenclock._hands import _anext, _next
+from tokenclock._recorder import BATCH, MOST_MARKS, Recorder
+from tokenclock._runs import Run, live_runs
+from tokenclock._sinks import SinkEntry
+from tokenclock._streams import AsyncMeasuredStream, MeasuredStream
+from tokenclock._timeline import Marks, Timeline
+from tokenclock.testing import CollectingSink, FakeClock, Script
+
+# --- many at once ------------------------------------------------------------------------------
+
+STREAMS = 2_000
+TOKENS = 200
+THREADS = 64
+
+# Each task and each thread has a clock of its own, so that a mixed-up stamp shows in the numbers.
+own_clock: contextvars.ContextVar[FakeClock] = contextvars.ContextVar("own_clock")
+
+
+def now_here() -> int:
+    clock = own_clock.get(None)
+    return 0 if clock is None else clock()
+
+
+def check_exact(results: list[MetricsResult[Any]], count: int) -> None:
+    """Every stream is there once, with its own times: number n has a token each (n + 1) / 1024 s."""
+    assert len({one.call_id for one in results}) == len(results) == count
+    assert {one.attributes["number"] for one in results} == set(range(count))
+    for result in results:
+        step = (int(result.attributes["number"]) + 1) / 1024
+        assert result.outcome == "completed"
+        assert result.chunk_count == result.token_count == TOKENS
+        assert result.time_to_first_token == step
+        assert result.generation_latency == TOKENS * step
+        assert result.time_per_output_token == pytest.approx(step)  # a sum of rounded steps
+        assert result.parent_id is None
+        assert len(result.inter_token_latencies) == TOKENS - 1
+    assert live_runs == {}
+
+
+@pytest.mark.asyncio
+async def test_two_thousand_concurrent_async_streams_are_exact(sink: CollectingSink) -> None:
+    """2,000 async streams of 200 tokens in one loop: none lost, none mixed, all exact."""
+
+    @observe(clock=now_here)
+    async def answer(step: float) -> AsyncIterator[str]:
+        for _ in range(TOKENS):
+            await asyncio.sleep(0)
+            own_clock.get().advance(step)
+            yield "a"
+
+    async def consume(number: int) -> int:
+        own_clock.set(FakeClock())
+        with labels(number=number):
+            stream = answer((number + 1) / 1024)
+        return len([chunk async for chunk in stream])
+
+    read_by_each = await asyncio.gather(*(consume(number) for number in range(STREAMS)))
+
+    assert set(read_by_each) == {TOKENS}
+    check_exact(sink.results, STREAMS)
+
+
+def test_streams_in_sixty_four_threads_are_exact(sink: CollectingSink) -> None:
+    """64 threads, each with streams of its own: none lost, none mixed, all exact."""
+
+    @observe(clock=now_here)
+    def answer(step: float) -> Iterator[str]:
+        for _ in range(TOKENS):
+            own_clock.get().advance(step)
+            yield "a"
+
+    counts: list[int] = []
+
+    def consume(thread: int) -> None:
+        for round_ in range(4):
+            number = 4 * thread + round_
+            own_clock.set(FakeClock())
+            with labels(number=number):
+                stream = answer((number + 1) / 1024)
+            counts.append(len(list(stream)))
+
+    in_threads(consume, THREADS)
+
+    assert counts == [TOKENS] * (4 * THREADS)
+    check_exact(sink.results, 4 * THREADS)
+
+
+def in_threads(work: Callable[[int], None], count: int) -> None:
+    """Run *work* in many threads that take turns as often as the interpreter lets them."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_streams_dropped_by_many_threads_are_all_delivered(sink: CollectingSink) -> None:
+    """Streams that 16 threads drop half-way are each delivered once, as stopped."""
+
+    def drop(number: int) -> None:
+        for _ in range(50):
+            next(measure(iter("ab"), attributes={"number": number}))
+
+    in_threads(drop, 16)
+    settle()
+
+    assert len({one.call_id for one in sink.results}) == len(sink.results) == 800
+    assert {one.outcome for one in sink.results} == {"stopped"}
+    for number in range(16):
+        assert sum(one.attributes["number"] == number for one in sink.results) == 50
+
+
+class Locked:
+    """An iterator that many threads may share, as SDKs' queues are."""
+
+    def __init__(self, chunks: Iterator[Any]) -> None:
+        self._chunks = chunks
+        self._lock = threading.Lock()
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        with self._lock:
+            return next(self._chunks)
+
+
+def test_many_threads_that_share_one_stream_lose_no_chunk(sink: CollectingSink) -> None:
+    """A stream that several threads read at once counts every chunk once, in one result."""
+    chunks = 8 * 1_000
+    stream = measure(Locked(itertools.repeat("a", chunks)))
+    got: list[int] = []
+    in_threads(lambda _: got.extend([sum(1 for _ in itertools.islice(stream, 1_000))]), 8)
+    assert list(stream) == []
+
+    assert sum(got) == chunks
+    assert [one.outcome for one in sink.results] == ["completed"]
+    assert sink.results[0].chunk_count == sink.results[0].token_count == chunks
+
+
+def test_stamps_that_wait_longer_than_a_batch_are_all_kept() -> None:
+    """Threads that wait to hand over their stamps may have more of them than a batch: none is lost."""
+    stream = measure(Locked(itertools.repeat("a", BATCH)))
+    run: Run = stream._tc_run
+    halves = [threading.Thread(target=deque, args=(stream,), kwargs={"maxlen": 0}) for _ in "ab"]
+    with run.lock:  # the threads stop where they want to hand over
+        for thread in halves:
+            thread.start()
+        while len(run.pending) < BATCH + 2:
+            assert any(thread.is_alive() for thread in halves)
+    for thread in halves:
+        thread.join()
+
+    result = stream.metrics
+    assert result.chunk_count == BATCH
+    assert result.timeline is not None
+    assert [entry.tokens for entry in result.timeline] == [1] * BATCH
+    assert len(result.inter_token_latencies) == BATCH - 1
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+ROUNDS = 10
+CALLS = 100
+SMALLEST = sys.getsizeof(object())
+OURS = (
+    Run,
+    Recorder,
+    MetricsResult,
+    Marks,
+    Timeline,
+    MeasuredStream,
+    AsyncMeasuredStream,
+    SinkEntry,
+)
+
+
+def one_round() -> None:
+    """Finish calls in every way, with everything on that keeps hold of results for a while."""
+
+    async def coroutine() -> str:
+        return "a"
+
+    async def many() -> None:
+        @observe(sinks=[lambda _: None])
+        async def answer() -> AsyncIterator[str]:
+            yield "a"
+            await coroutine_measured()
+            yield "b"
+
+        for _ in range(CALLS):
+            async for _ in answer():
+                pass
+
+    coroutine_measured = observe(coroutine)
+    value = observe(lambda: ["a"])
+    streams = [observe(Script([(0.5, "a"), (0.5, "b")], clock=FakeClock()).generator)]
+    streams.append(observe(lambda: iter("ab")))
+    with capture(), labels(tenant="acme"):
+        for _ in range(CALLS):
+            value()
+            for make in streams:
+                list(make())
+                next(make())
+                make()
+                assert make().metrics.outcome == "running"
+                cycle: list[Any] = [make()]
+                cycle.append(cycle)
+        asyncio.run(many())
+
+
+def census() -> tuple[int, int]:
+    """Give the number of objects that the collector knows, and of those that are ours."""
+    settle()
+    objects = gc.get_objects()
+    ours = sum(issubclass(type(one), OURS) for one in objects)
+    return len(objects), ours
+
+
+def test_memory_is_back_where_it_was_after_ten_rounds() -> None:
+    """Ten rounds of finished calls leave less than one object, and one smallest byte count, a call."""
+    only_ours = [tracemalloc.Filter(inclusive=True, filename_pattern=str(PACKAGE / "*"))]
+    one_round()  # classes are made, caches filled, the thread started
+    objects, ours = census()
+    tracemalloc.start()
+    try:
+        one_round()
+        settle()
+        before = kept(only_ours)
+        for _ in range(ROUNDS):
+            one_round()
+        settle()
+        after = kept(only_ours)
+    finally:
+        tracemalloc.stop()
+
+    objects_after, ours_after = census()
+    assert ours_after == ours
+    # A call that leaves one object behind, however small, leaves this many in ten rounds.
+    assert objects_after - objects < ROUNDS * CALLS
+    assert after - before < ROUNDS * CALLS * SMALLEST
+    assert live_runs == {}
+
+
+PACKAGE = Path(tokenclock.__file__).parent
+
+
+def kept(filters: list[tracemalloc.Filter]) -> int:
+    """Give the bytes that are kept of what our code allocated."""
+    snapshot = tracemalloc.take_snapshot().filter_traces(filters)
+    return sum(one.size for one in snapshot.statistics("filename"))
+
+
+@every_shape
+def test_chunks_are_not_kept(shape: str) -> None:
+    """A chunk that the caller let go is gone: a measured stream keeps stamps, no chunks."""
+
+    class Chunk:
+        alive = 0
+
+        def __init__(self) -> None:
+            Chunk.alive += 1
+
+        def __del__(self) -> None:
+            Chunk.alive -= 1
+
+    class Fresh(Script[Any]):
+        def generator(self) -> Any:
+            return (Chunk() for _ in range(10))
+
+        async def agenerator(self) -> Any:
+            for _ in range(10):
+                yield Chunk()
+
+    stream = stream_of(shape, Fresh([], clock=FakeClock()), count_tokens=lambda _: 1)
+    most = 0
+    while (chunk := stepped(stream)) is not None:
+        del chunk
+        most = max(most, Chunk.alive)
+
+    assert most == 0
+    assert stream.metrics.chunk_count == 10
+
+
+def stepped(stream: Any) -> Any:
+    from driving import END, step_or_end  # noqa: PLC0415
+
+    chunk = step_or_end(stream)
+    return None if chunk is END else chunk
+
+
+# --- very long streams ---------------------------------------------------------------------------
+
+MANY = 5_000_000
+LATE = 100_000
+
+
+def test_a_stream_of_five_million_chunks_is_exact_and_bounded() -> None:
+    """Beyond the first 65,536 chunks nothing is kept, and every count and sum stays exact."""
+    tick = itertools.count().__next__  # every look at the clock takes one nanosecond
+    stream: Any = measure(itertools.repeat("a", MANY), clock=tick)
+    run: Run = stream._tc_run
+    deque(itertools.islice(stream, MANY - LATE), maxlen=0)
+    tracemalloc.start()
+    try:
+        deque(itertools.islice(stream, LATE), maxlen=0)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert list(stream) == []
+
+    assert most < LATE  # not even one byte a chunk
+    assert len(run.marks) == MOST_MARKS == 65_536
+    result = stream.metrics
+    assert result.chunk_count == result.token_count == result.token_chunk_count == MANY
+    assert result.timeline_complete is False
+    assert len(result.timeline) == 65_536
+    assert len(result.inter_token_latencies) == 65_535
+    # Decoration looks at 0, the call at 1; chunk n is asked for at 2n and there at 2n + 1.
+    assert result.time_to_first_token == 2e-9
+    assert result.time_to_last_token == 10_000_000e-9
+    # The end is asked for one tick later, and noticed after one more; each request came one tick
+    # after the chunk before it, and the first one after the call.
+    assert result.generation_latency == 10_000_002e-9
+    assert result.consumer_time == 5_000_001e-9
+    assert result.producer_time == 5_000_001e-9
+    assert result.consumer_time_before_first_token == 1e-9
+
+
+@pytest.mark.parametrize("length", [MOST_MARKS - 1, MOST_MARKS, MOST_MARKS + 1])
+@pytest.mark.parametrize("chunk", ["a", True], ids=["counted in batches", "read one by one"])
+def test_the_timeline_is_complete_up_to_its_last_place(chunk: object, length: int) -> None:
+    """A stream of exactly 65,536 chunks has a complete timeline, one of 65,537 does not."""
+    stream: Any = measure(itertools.repeat(chunk, length))
+    deque(stream, maxlen=0)
+
+    result = stream.metrics
+    assert result.chunk_count == length
+    assert len(result.timeline) == min(length, 65_536)
+    assert result.timeline_complete is (length <= 65_536)
+
+
+# --- looks at any moment -------------------------------------------------------------------------
+
+
+def test_metrics_read_by_another_thread_lose_no_chunk() -> None:
+    """A thread that reads metrics all the time sees counts that only grow, and costs no chunk."""
+    chunks = 50_000
+    stream: Any = measure(Script([(0.0, "a")] * chunks, clock=FakeClock()).stream())
+    is_over = threading.Event()
+    seen: list[MetricsResult[Any]] = []
+
+    def watch() -> None:
+        while not is_over.is_set():
+            seen.append(stream.metrics)
+
+    def work(number: int) -> None:
+        if number:
+            watch()
+            return
+        deque(stream, maxlen=0)
+        is_over.set()
+
+    in_threads(work, 3)
+
+    assert stream.metrics.chunk_count == stream.metrics.token_count == chunks
+    assert len(stream.metrics.inter_token_latencies) == chunks - 1
+    assert all(one.chunk_count == one.token_count for one in seen)
+    assert all(one.consumer_time <= one.generation_latency for one in seen)
+    assert {one.outcome for one in seen} <= {"running", "completed"}
+
+
+@every_shape
+def test_metrics_half_way_change_nothing(shape: str, clock: FakeClock) -> None:
+    """Looking after every chunk gives the same result as looking at the end only."""
+    waits = random.Random(7).choices([0.25, 0.5, 1.0], k=600)  # noqa: S311 - no secret
+    script = Script([(wait, "a") for wait in waits], clock=clock, end=0.5)
+    unwatched = stream_of(shape, script)
+    read(unwatched)
+    watched = stream_of(shape, script)
+    for place in itertools.count(1):
+        if stepped(watched) is None:
+            break
+        assert watched.metrics.chunk_count == place
+
+    own = {"call_id", "started_at"}
+    first, second = unwatched.metrics.to_dict(), watched.metrics.to_dict()
+    assert {name: value for name, value in first.items() if name not in own} == {
+        name: value for name, value in second.items() if name not in own
+    }
+
+
+def struck_at(code: CodeType, line: int, strike: Callable[[], object]) -> Any:
+    """Give a trace function that calls *strike* whenever *line* of *code* is about to run."""
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        if frame.f_code is not code:
+            return None
+        if event == "line" and frame.f_lineno == line:
+            sys.settrace(None)
+            try:
+                strike()
+            finally:
+                sys.settrace(trace)
+        return trace
+
+    return trace
+
+
+def lines_of(function: Any) -> Iterator[Any]:
+    code: CodeType = function.__code__
+    for line in sorted({line for _, _, line in code.co_lines() if line is not None}):
+        if line > code.co_firstlineno:
+            yield pytest.param(code, line, id=f"{code.co_name}+{line - code.co_firstlineno}")
+
+
+every_moment = pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        place
+        for function in (
+            _next,
+            Recorder.flush,
+            Recorder._take,
+            Recorder.read,
+            Recorder._take_one,
+            Recorder._take_token,
+            Recorder.close_stamps,
+            Run.raised,
+            Run._finish,
+            Run._deliver,
+            Run.result,
+        )
+        for place in lines_of(function)
+    ],
+)
+
+
+@every_moment
+def test_a_look_at_any_moment_changes_nothing(
+    code: CodeType, line: int, clock: FakeClock, sink: CollectingSink
+) -> None:
+    """A signal handler that reads the metrics between any two lines of ours costs no chunk."""
+    chunks = ["a"] * (BATCH + 4) + [""] + ["a"] * 3
+    stream = measure(Script([(0.25, chunk) for chunk in chunks], clock=clock).stream(), clock=clock)
+    before = sys.gettrace()
+    sys.settrace(struck_at(code, line, stream._tc_run.result))
+    try:
+        deque(stream, maxlen=0)
+    finally:
+        sys.settrace(before)
+
+    result = stream.metrics
+    assert sink.results == [result]
+    assert result.outcome == "completed"
+    assert result.chunk_count == BATCH + 8
+    assert result.token_count == BATCH + 7
+    assert result.generation_latency == 0.25 * (BATCH + 8)
+    assert result.timeline is not None
+    assert len(result.timeline) == BATCH + 8
+
+
+FINISHING = [place for function in (Run.raised, Run._finish) for place in lines_of(function)]
+
+
+@pytest.mark.parametrize(("code", "line"), FINISHING)
+def test_a_close_while_the_stream_ends_gives_no_second_result(
+    code: CodeType, line: int, sink: CollectingSink
+) -> None:
+    """A stream that is closed from elsewhere at the moment of its end yields one result."""
+    stream = observe(Script([(0.25, "a")], clock=FakeClock()).stream)()
+    before = sys.gettrace()
+    sys.settrace(struck_at(code, line, stream.close))
+    try:
+        read(stream)
+    finally:
+        sys.settrace(before)
+
+    assert len(sink.results) == 1
+    assert metrics_of(stream) == sink.results[0]
+    assert sink.results[0].outcome in {"completed", "stopped"}
+
+
+def test_the_async_hand_is_the_sync_one_with_await() -> None:
+    """What holds at any line of the sync hand holds of the async one: they do the same."""
+    assert set(_next.__code__.co_names) - set(_anext.__code__.co_names) <= {
+        "_tc_next",
+        "StopIteration",
+    }
+
+
+if hasattr(signal, "setitimer"):
+
+    def test_a_monitor_in_a_signal_handler_loses_nothing() -> None:
+        """A timer signal whose handler reads the metrics leaves every number exact."""
+        printed = run_python(
+            """
+            import collections
+            import itertools
+            import signal
+            import tokenclock
+
+            looks = []
+            chunks = 500_000
+            stream = tokenclock.measure(itertools.repeat("a", chunks))
+            signal.signal(signal.SIGALRM, lambda *_: looks.append(stream.metrics.chunk_count))
+            signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+            collections.deque(stream, maxlen=0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            print(len(looks) > 10, looks == sorted(looks), stream.metrics.chunk_count)
+            """
+        )
+        assert printed == "True True 500000\n"
+
+    def test_an_interrupt_by_signal_gives_one_result() -> None:
+        """Ctrl-C while the stream waits ends it as failed, once, and reaches the program."""
+        printed = run_python(
+            """
+            import os
+            import signal
+            import tokenclock
+
+            def answer():
+                yield "a"
+                os.kill(os.getpid(), signal.SIGINT)
+                yield "b"
+
+            tokenclock.add_sink(lambda result: print(result.outcome, result.error, flush=True))
+            try:
+                list(tokenclock.observe(answer)())
+            except KeyboardInterrupt:
+                print("interrupted")
+            """
+        )
+        assert printed == "failed KeyboardInterrupt\ninterrupted\n"
