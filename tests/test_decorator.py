@@ -398,7 +398,7 @@ def _digits(number: int) -> list[str]:
 def test_caches_and_dispatchers_take_decorated_functions() -> None:
     """functools.lru_cache and singledispatch work over a decorated function."""
     cached = functools.lru_cache(observe(lambda text: [text]))
-    dispatch = functools.singledispatch(observe(plain))
+    dispatch: Any = functools.singledispatch(observe(plain))
     dispatch.register(int, observe(_digits))
 
     with capture() as results:
@@ -644,18 +644,24 @@ async def _later(_: object) -> int:
     [
         (
             5,
-            "Cannot measure 5: a 'int' is not callable. Pass a function, a method or a callable "
-            "object; a stream goes to measure().",
+            (
+                "Cannot measure 5: a 'int' is not callable. Pass a function, a method or a "
+                "callable object; a stream goes to measure()."
+            ),
         ),
         (
             Model,
-            "Cannot measure the class 'Model': its calls make objects, not tokens. Decorate the "
-            "method that produces tokens.",
+            (
+                "Cannot measure the class 'Model': its calls make objects, not tokens. Decorate "
+                "the method that produces tokens."
+            ),
         ),
         (
             _Unreadable(),
-            "Cannot measure <something>: a '_Unreadable' is not callable. Pass a function, a "
-            "method or a callable object; a stream goes to measure().",
+            (
+                "Cannot measure <something>: a '_Unreadable' is not callable. Pass a function, a "
+                "method or a callable object; a stream goes to measure()."
+            ),
         ),
     ],
 )
@@ -753,9 +759,9 @@ def test_a_wrong_option_is_refused_when_the_decorator_is_applied(
     decorator: Decorator, options: dict[str, Any], message: str, option: str
 ) -> None:
     """Each error names the option and its value, why it cannot be used, and what to pass."""
-    for apply in (lambda: decorator(**options), lambda: decorator(plain, **options)):
+    for arguments in ((), (plain,)):
         with pytest.raises(InvalidOptionError) as raised:
-            apply()
+            decorator(*arguments, **options)
         assert str(raised.value) == message.format(where=decorator.__name__)
         assert raised.value.option == option
         assert isinstance(raised.value, TypeError)
@@ -1006,13 +1012,19 @@ def test_metrics_of_everything_that_we_gave() -> None:
         assert found is not None
         assert found.outcome == "running"
     awaited = asyncio.run(running)
-    assert metrics_of(running).call_id == awaited.call_id
+    ended = metrics_of(running)
+    assert ended is not None
+    assert ended.call_id == awaited.call_id
     assert read(measured) == ["a", "a"]
 
 
 def test_warnings_point_at_the_users_line() -> None:
     """A warning of ours is shown at the line of the call."""
-    function = observe(lambda: iter([object()]), name="things")
+
+    def things() -> Iterator[object]:
+        return iter([object()])
+
+    function = observe(things)
 
     with pytest.warns(TokenclockWarning, match="Cannot find text in a chunk of type") as warned:
         list(function())

@@ -172,7 +172,7 @@ def test_attributes_are_copied(sink: CollectingSink) -> None:
 
     assert sink.results[0].attributes == {"tier": 1}
     changeable: Any = sink.results[0].attributes
-    with pytest.raises(TypeError, match="does not support item assignment"):
+    with pytest.raises(TypeError, match="Cannot change the attributes of a result"):
         changeable["tier"] = 3
 
 

@@ -676,6 +676,29 @@ def _failing_at_close(shape: str, clock: FakeClock) -> Any:
     return make[shape]()
 
 
+class GoesOn(ScriptedStream[Any]):
+    """An iterator that gives more after it said that there is nothing more."""
+
+    def __next__(self) -> Any:
+        chunk = super().__next__()
+        if chunk == "end":
+            raise StopIteration
+        return chunk
+
+
+@pytest.mark.parametrize("late", ["late", ""])
+def test_what_an_iterator_gives_after_its_end_is_not_measured(late: str, clock: FakeClock) -> None:
+    """A run ends at the first StopIteration; later chunks reach the caller and no number."""
+    script = Script([(0.25, "a"), (0.25, "end"), (0.25, late)], clock=clock)
+    stream: Any = metrics_decorator(lambda: GoesOn(script), clock=clock)()
+
+    assert list(stream) == ["a"]
+    assert next(stream) == late
+    assert stream.metrics.generation_latency == 0.5
+    assert stream.metrics.chunk_count == 1
+    assert stream.metrics.outcome == "completed"
+
+
 # --- started_at ----------------------------------------------------------------------------------
 
 

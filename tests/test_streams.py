@@ -1036,10 +1036,10 @@ def test_a_stream_that_is_also_awaitable_is_a_stream() -> None:
 
     stream = decorated(metrics_decorator, Awaitable)
 
-    assert isinstance(stream, AsyncMeasuredStream)
     assert now(stream) == "awaited"
     assert read(stream) == ["a", "b"]
     assert stream.metrics.chunk_count == 2
+    assert isinstance(stream, AsyncMeasuredStream)
 
 
 # --- what the function gives is guessed, or said -------------------------------------------------
@@ -1094,10 +1094,10 @@ def test_streams_true_on_a_list_measures_it() -> None:
     """Even a list is a stream if the user says so."""
     stream: Any = observe(lambda: ["a", "b"], streams=True)()
 
-    assert isinstance(stream, list)
     assert stream[1] == "b"
     assert [*iter(stream)] == ["a", "b"]
     assert stream.metrics.token_count == 2
+    assert isinstance(stream, list)
 
 
 def test_streams_true_on_what_cannot_be_iterated_over_is_said_once() -> None:

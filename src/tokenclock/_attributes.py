@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
+from typing import NoReturn
 from typing import Any
 
 from tokenclock.errors import InvalidOptionError
 
 AttributeValue = str | bool | int | float
 
-NO_ATTRIBUTES: Mapping[str, AttributeValue] = MappingProxyType({})
+
+class Attributes(dict[str, AttributeValue]):
+    """
+    Labels as results carry them: a dict that refuses to change.
+
+    Unlike a ``MappingProxyType`` it can be pickled, copied and given to ``dataclasses.asdict``.
+    """
+
+    __slots__ = ()
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        msg = "Cannot change the attributes of a result: it is shared. Copy them: dict(attributes)."
+        raise TypeError(msg)
+
+    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]  # see _refuse
+    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[type[Attributes], tuple[dict[str, AttributeValue]]]:
+        return (Attributes, (dict(self),))
+
+
+NO_ATTRIBUTES = Attributes()
 
 
 def checked_attributes(attributes: Mapping[Any, object]) -> dict[str, AttributeValue]:

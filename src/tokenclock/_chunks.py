@@ -146,5 +146,5 @@ def read_value(value: object, options: Options) -> ValueReading:
             value.token_count, value.token_source, None, value.model, value.finish_reason
         )
     if isinstance(value, list):
-        return ValueReading(len(value), "length")  # pyright: ignore[reportUnknownArgumentType]
+        return ValueReading(list.__len__(value), "length")  # pyright: ignore[reportUnknownArgumentType]  # whatever a subclass says
     return ValueReading()

@@ -5,10 +5,9 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
 from typing import Any
 
-from tokenclock._attributes import AttributeValue, checked_attributes
+from tokenclock._attributes import Attributes, AttributeValue, checked_attributes
 from tokenclock._clock import Clock, checked_clock
 from tokenclock._sinks import Sink, SinkEntry, check_sink
 from tokenclock.errors import InvalidOptionError
@@ -53,7 +52,7 @@ class Options:
         self.provider = provider
         self.operation = operation
         # Results share it, so it must not be changed through one of them.
-        self.attributes = MappingProxyType(checked_attributes(attributes or {}))
+        self.attributes = Attributes(checked_attributes(attributes or {}))
         self.sinks = _sink_entries(sinks)
         self.clock = checked_clock(clock)
         # Types of chunk that were warned about: one warning for each, not one for each call.

@@ -46,7 +46,7 @@ class Recorder:
     """
 
     __slots__ = (
-        "call_ns", "chunk_count", "clock", "consumer_before_first_ns", "consumer_ns", "end_ns",
+        "call_ns", "choice", "chunk_count", "clock", "consumer_before_first_ns", "consumer_ns", "end_ns",
         "finish_reason", "first_chunk_ns", "first_output_ns", "first_token_count",
         "first_token_ns", "given_ns", "last_token_ns", "lock", "marks", "model", "options",
         "pending", "plain", "produced_ns", "reader", "requested_ns", "saw_choices",
@@ -89,6 +89,7 @@ class Recorder:
         self.usage: Usage | None = None
         self.usage_is_last = False
         self.saw_choices = self.saw_reasoning = False
+        self.choice: int | None = None
         self.model: str | None = None
         self.finish_reason: str | None = None
         self.plain: type | None = None
@@ -166,6 +167,9 @@ class Recorder:
             self.saw_reasoning = True
         elif self.first_output_ns is None:
             self.first_output_ns = arrived
+        if self.choice is None:
+            self.choice = reading.choice
+        self.saw_choices = self.saw_choices or reading.choice != self.choice
         self.last_token_ns = arrived
         self.token_chunk_count += 1
         self.token_sum += reading.tokens
@@ -173,8 +177,6 @@ class Recorder:
 
     def _take_words(self, reading: Reading) -> None:
         """Take what a chunk says beside its tokens; the same chunk's usage is no earlier one."""
-        if reading.choice:
-            self.saw_choices = True
         if reading.usage is not None:
             self.usage = (self.usage or Usage()).updated(reading.usage)
             if reading.usage.output_tokens is not None:
@@ -341,19 +343,20 @@ class Recorder:
         where several choices were seen), else ``read_chunk``, else chunks.
         """
         reader = self.reader
-        source: TokenSource = "chunks" if reader is None else reader.source
-        if reader is not None and reader.counts:
+        if reader is None:  # nothing was read yet
+            options = self.options
+            has_function = options.count_tokens is not None or options.read_chunk is not None
+            return self.token_chunk_count, "counted" if has_function else "chunks"
+        if reader.counts:
             return self.token_sum, "counted"
         usage = None if self.usage is None else self.usage.output_tokens
         if usage is not None and self.usage_is_last:
             is_largest = usage >= self.token_chunk_count
             if is_largest or not self.saw_choices:
                 return usage, "usage"
-        if source == "counted":
-            return self.token_sum, source
-        if reader is not None and reader.saw_unknown:
-            source = "items"
-        return self.token_chunk_count, source
+        if reader.source == "counted":
+            return self.token_sum, "counted"
+        return self.token_chunk_count, "items" if reader.saw_unknown else reader.source
 
     def _time_per_output_token(self, tokens: int, source: TokenSource) -> float | None:
         """

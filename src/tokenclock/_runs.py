@@ -11,11 +11,10 @@ import itertools
 import os
 import sys
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tokenclock import _log, _sinks
-from tokenclock._attributes import NO_ATTRIBUTES
+from tokenclock._attributes import Attributes
 from tokenclock._chunks import ValueReading, read_value
 from tokenclock._reading import bounded_text
 from tokenclock._recorder import Recorder
@@ -222,8 +221,8 @@ def _merged(
     attributes: Mapping[str, AttributeValue], labels: Mapping[str, AttributeValue]
 ) -> Mapping[str, AttributeValue]:
     if not labels:
-        return attributes or NO_ATTRIBUTES
-    return MappingProxyType({**attributes, **labels})
+        return attributes
+    return Attributes({**attributes, **labels})
 
 
 def _finish_all() -> None:

@@ -177,7 +177,7 @@ def _short(number: float) -> str:
     """
     if number >= 100:  # noqa: PLR2004 - three digits stand before the point already
         return f"{number:.0f}"
-    return f"{number:.3g}"
+    return plain_number(float(f"{number:.2e}"))
 
 
 def _cut(line: str) -> str:
