@@ -281,6 +281,39 @@ async def test_a_custom_awaitable_keeps_its_attributes() -> None:
     assert stop.value.value == "value"
 
 
+@pytest.mark.asyncio
+async def test_an_awaitables_own_methods_are_its_own() -> None:
+    """The close() and send() of an awaitable that is no coroutine take and give what they did."""
+
+    class Pool(Request):
+        async def close(self, reason: str) -> str:
+            return f"closed: {reason}"
+
+        def send(self, first: int, *, second: int) -> int:
+            return first + second
+
+    def make() -> Pool:
+        return Pool()
+
+    pool: Any = observe(make)()
+
+    assert await pool.close("done") == "closed: done"
+    assert pool.send(1, second=2) == 3
+    assert inspect.iscoroutinefunction(pool.close)
+    assert metrics_of(pool).outcome == "running"
+    assert now_driven(pool) == "value"
+    assert metrics_of(pool).outcome == "completed"
+
+
+def now_driven(awaitable: Any) -> Any:
+    """Drive an awaitable that suspends once."""
+    steps = awaitable.__await__()
+    assert next(steps) == "pending"
+    with pytest.raises(StopIteration) as stop:
+        next(steps)
+    return stop.value.value
+
+
 @pytest.mark.parametrize("treat", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_copy_and_pickle_fail_as_for_the_coroutine(treat: Any) -> None:
     """A coroutine cannot be copied or pickled; the measured one says so in its words."""

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenclock import Reading, Usage
-from tokenclock._reading import as_count, bounded_text, checked
+from tokenclock._reading import as_count, bounded_text, checked, updated_usage
 
 
 class Index:
@@ -113,7 +113,7 @@ def test_newer_usage_adds_to_older() -> None:
     opening = Usage(input_tokens=25, output_tokens=0, cached_tokens=5)
     closing = Usage(output_tokens=12, reasoning_tokens=0)
 
-    assert opening.updated(closing) == Usage(
+    assert updated_usage(opening, closing) == Usage(
         input_tokens=25, output_tokens=12, reasoning_tokens=0, cached_tokens=5
     )
 

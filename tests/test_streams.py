@@ -887,6 +887,50 @@ async def test_async_with_gives_the_measured_stream_and_closes_the_original(
     assert stream.metrics.chunk_count == 1
 
 
+def test_a_send_that_is_no_generators_is_no_step() -> None:
+    """A connection's own send() takes what it takes, and what it gives is no chunk."""
+
+    class Connection(Stream):
+        def send(self, *, data: str) -> str:
+            return f"sent {data}"
+
+        async def asend(self, *, data: str) -> str:
+            return f"sent {data}"
+
+    stream = decorated(observe, Connection)
+
+    assert stream.send(data="x") == "sent x"
+    assert now(stream.asend(data="y")) == "sent y"
+    assert stream.collect().chunk_count == 2
+
+
+def test_what_comes_after_the_first_exception_passes_unmeasured(clock: FakeClock) -> None:
+    """A plain iterator ends at its first exception; what it still gives later is given on."""
+
+    class Stubborn:
+        def __init__(self) -> None:
+            self.steps = iter(["a", ConnectionError("lost"), "b"])
+
+        def __iter__(self) -> Any:
+            return self
+
+        def __next__(self) -> str:
+            step = next(self.steps)
+            if isinstance(step, ConnectionError):
+                raise step
+            return str(step)
+
+    stream = decorated(observe, Stubborn)
+    assert next(stream) == "a"
+    with pytest.raises(ConnectionError, match="lost"):
+        next(stream)
+
+    assert next(stream) == "b"
+    assert list(stream) == []
+    assert stream.metrics.outcome == "failed"
+    assert stream.metrics.chunk_count == 1
+
+
 def test_what_entering_gives_is_given_as_it_is() -> None:
     """If the original's __enter__ gives another object, the caller gets that object."""
 

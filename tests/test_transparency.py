@@ -31,15 +31,16 @@ def bare(function: Any) -> Any:
 
 
 def _given_chunks(log: list[Any]) -> int:
-    """Count the chunks that the driver of a generator was given."""
-    return sum(
-        1
-        for event in log
-        if isinstance(event, tuple)
-        and isinstance(event[0], tuple)
-        and event[0][0] in {"next", "send", "throw"}
-        and event[1][0] == "gave"
-    )
+    """Count the chunks that the driver of a generator was given until the run was over."""
+    count = 0
+    for event in log:
+        if isinstance(event, tuple) and isinstance(event[0], tuple):
+            operation, outcome = event
+            if operation[0] in {"next", "send", "throw"} and outcome[0] == "gave":
+                count += 1
+            if operation[0] == "close" and outcome[0] == "raised":
+                break  # the body ignored it: a failed run, whatever the body still yields
+    return count
 
 
 @decorators
@@ -52,6 +53,10 @@ def _given_chunks(log: list[Any]) -> int:
 @example(
     body=[("try", [("yield", 1)], "ValueError", [("yield", 2)], [("yield", 3)])],
     program=[("next",), ("throw", "ValueError"), ("throw", "GeneratorExit"), ("close",)],
+)
+@example(
+    body=[("try", [("yield", 1)], "GeneratorExit", [("yield", 2), ("yield", 3)], None)],
+    program=[("next",), ("close",), ("next",)],
 )
 @example(body=[("delegate", [("yield", 1), ("return", 5)])], program=[("next",), ("next",)])
 @example(body=[("reenter",), ("yield", 1), ("reenter",)], program=[("next",), ("next",)])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NoReturn
-from typing import Any
+from typing import Any, NoReturn
 
 from tokenclock.errors import InvalidOptionError
 
@@ -20,12 +19,12 @@ class Attributes(dict[str, AttributeValue]):
 
     __slots__ = ()
 
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
+    def _refuse(self: Any, *_: object, **__: object) -> NoReturn:
         msg = "Cannot change the attributes of a result: it is shared. Copy them: dict(attributes)."
         raise TypeError(msg)
 
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]  # see _refuse
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
 
     def __reduce__(self) -> tuple[type[Attributes], tuple[dict[str, AttributeValue]]]:
         return (Attributes, (dict(self),))

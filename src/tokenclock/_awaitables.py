@@ -12,7 +12,7 @@ runs, the context says which call is running; between steps it does not.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
@@ -164,7 +164,15 @@ _HANDS: Mapping[str, Callable[..., Any]] = {
 }
 call_steps.update(hand.__code__ for hand in _HANDS.values())
 
-_class_for = ClassesByOriginal(lambda _: (MeasuredAwaitable,), lambda _: _HANDS)
+
+def _hands_for(kind: type) -> Mapping[str, Callable[..., Any]]:
+    """Give the hands for *kind*; the ``close`` of an awaitable that is no coroutine ends no run."""
+    if hasattr(kind, "__next__") or issubclass(kind, Coroutine):
+        return _HANDS
+    return {"__await__": _await, "__iter__": _iter}
+
+
+_class_for = ClassesByOriginal(lambda _: (MeasuredAwaitable,), _hands_for)
 
 
 class _GeneratorCoroutine(_class_for(GeneratorType)):  # type: ignore[misc]  # made at run time

@@ -146,5 +146,6 @@ def read_value(value: object, options: Options) -> ValueReading:
             value.token_count, value.token_source, None, value.model, value.finish_reason
         )
     if isinstance(value, list):
-        return ValueReading(list.__len__(value), "length")  # pyright: ignore[reportUnknownArgumentType]  # whatever a subclass says
+        # Whatever a subclass says of its length.
+        return ValueReading(list.__len__(value), "length")  # pyright: ignore[reportUnknownMemberType]
     return ValueReading()

@@ -45,9 +45,9 @@ def checked_clock(clock: Clock | None) -> Clock:
 
 class _Guarded:
     """
-    A user's clock that never goes back and never raises.
+    A user's clock that never raises: where the user's own fails, time stands still.
 
-    Where the user's own does either, time stands still.
+    It may tell each thread or task a time of its own, so it is not held to one line.
     """
 
     __slots__ = ("_clock", "_failed", "_latest")
@@ -61,12 +61,12 @@ class _Guarded:
         try:
             reading = self._clock()
             if type(reading) is not int:
-                msg = f"the clock gave a {type(reading).__name__}, not an int"
+                msg = "a clock gives an int"
                 raise TypeError(msg)  # noqa: TRY301 - one handler for both ways to fail
         except Exception as error:  # noqa: BLE001 - whatever it is, the program goes on
             self._log(error)
             return self._latest
-        self._latest = max(reading, self._latest)
+        self._latest = max(reading, 0)
         return self._latest
 
     def _log(self, error: Exception) -> None:

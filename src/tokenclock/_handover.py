@@ -45,6 +45,8 @@ class Handover:
             return self._by_shape(run, given, now_ns)
         except Exception as error:  # noqa: BLE001 - our own failure never reaches the program
             _log.failure(f"Measuring what {run.options.name!r} gave failed", error)
+            if not run.streamed:
+                run.returned(None, now_ns, works_later=True)
             return given
 
     def _by_shape(self, run: Run, given: object, now_ns: int) -> Any:

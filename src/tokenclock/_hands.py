@@ -13,7 +13,7 @@ an exception may pass through no more than one frame of ours.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from types import AsyncGeneratorType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
@@ -254,6 +254,12 @@ stream_steps.update(hand.__code__ for hand in (*_ALWAYS.values(), _close_async))
 
 def hands_for(kind: type) -> dict[str, Callable[..., Any]]:
     """Give the hands that may drive an object of type *kind*, by the names they have on it."""
+    hands = dict(_ALWAYS)
     if inspect.iscoroutinefunction(getattr(kind, "close", None)):
-        return {**_ALWAYS, "close": _close_async}
-    return _ALWAYS
+        hands["close"] = _close_async
+    # The send() of a connection is no step: only that of a generator gives a chunk.
+    if not issubclass(kind, Generator):
+        del hands["send"], hands["throw"]
+    if not issubclass(kind, AsyncGenerator):
+        del hands["asend"], hands["athrow"]
+    return hands

@@ -35,9 +35,12 @@ class Usage(NamedTuple):
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
 
-    def updated(self, newer: Usage) -> Usage:
-        """Take from *newer* what it says and keep the rest: usage frames are cumulative."""
-        return Usage(*(old if new is None else new for old, new in zip(self, newer, strict=True)))
+
+def updated_usage(usage: Usage | None, newer: Usage) -> Usage:
+    """Take from *newer* what it says and keep the rest: usage frames are cumulative."""
+    if usage is None:
+        return newer
+    return Usage(*(old if new is None else new for old, new in zip(usage, newer, strict=True)))
 
 
 class Reading(NamedTuple):

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 from tokenclock import _log
 from tokenclock._chunks import PLAIN_TYPES, ChunkReader, ValueReading
 from tokenclock._clock import wall_ns
-from tokenclock._reading import CHANNEL_CODES, NOTHING, ONE_TOKEN, Reading, TokenSource, Usage
+from tokenclock._reading import (
+    CHANNEL_CODES,
+    NOTHING,
+    ONE_TOKEN,
+    Reading,
+    TokenSource,
+    Usage,
+    updated_usage,
+)
 from tokenclock._timeline import NO_GAPS, NS_PER_SECOND, Marks, Timeline, TokenGaps
 
 if TYPE_CHECKING:
@@ -46,8 +54,8 @@ class Recorder:
     """
 
     __slots__ = (
-        "call_ns", "choice", "chunk_count", "clock", "consumer_before_first_ns", "consumer_ns", "end_ns",
-        "finish_reason", "first_chunk_ns", "first_output_ns", "first_token_count",
+        "call_ns", "choice", "chunk_count", "clock", "consumer_before_first_ns", "consumer_ns",
+        "end_ns", "finish_reason", "first_chunk_ns", "first_output_ns", "first_token_count",
         "first_token_ns", "given_ns", "last_token_ns", "lock", "marks", "model", "options",
         "pending", "plain", "produced_ns", "reader", "requested_ns", "saw_choices",
         "saw_reasoning", "start_ns", "streamed", "token_chunk_count", "token_sum", "usage",
@@ -178,7 +186,7 @@ class Recorder:
     def _take_words(self, reading: Reading) -> None:
         """Take what a chunk says beside its tokens; the same chunk's usage is no earlier one."""
         if reading.usage is not None:
-            self.usage = (self.usage or Usage()).updated(reading.usage)
+            self.usage = updated_usage(self.usage, reading.usage)
             if reading.usage.output_tokens is not None:
                 self.usage_is_last = True
         self.model = reading.model or self.model

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
 from tokenclock import _texts
-from tokenclock._attributes import NO_ATTRIBUTES, Attributes, AttributeValue
+from tokenclock._attributes import Attributes, AttributeValue
 from tokenclock._reading import TokenSource  # noqa: TC001 - typing.get_type_hints needs it
 from tokenclock._timeline import NO_GAPS, Timeline, TokenGaps
 from tokenclock.errors import InvalidRecordError
@@ -138,13 +138,6 @@ class MetricsResult(Generic[T_co]):
     def __post_init__(self) -> None:
         object.__setattr__(self, "attributes", Attributes(self.attributes))
 
-    @classmethod
-    def from_fields(cls, values: dict[str, Any]) -> Any:
-        """Build from a complete set of fields, in a quarter of the time of ``__init__``."""
-        result = object.__new__(cls)
-        object.__setattr__(result, "__dict__", values)
-        return result
-
     def __str__(self) -> str:
         return _texts.three_lines(self)
 
@@ -228,6 +221,13 @@ def _restore(values: dict[str, Any]) -> None:
         values["attributes"] = dict(values["attributes"])
     if values.get("timeline") is not None:
         values["timeline"] = Timeline.from_dict(values["timeline"])
+
+
+def result_of(values: dict[str, Any]) -> MetricsResult[Any]:
+    """Build a result from a complete set of fields, in a quarter of the time of ``__init__``."""
+    result: MetricsResult[Any] = object.__new__(MetricsResult)
+    object.__setattr__(result, "__dict__", values)
+    return result
 
 
 _FIELD_NAMES = tuple(one.name for one in fields(MetricsResult))

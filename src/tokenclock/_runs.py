@@ -18,7 +18,7 @@ from tokenclock._attributes import Attributes
 from tokenclock._chunks import ValueReading, read_value
 from tokenclock._reading import bounded_text
 from tokenclock._recorder import Recorder
-from tokenclock._result import MetricsResult
+from tokenclock._result import MetricsResult, result_of
 
 if TYPE_CHECKING:
     from types import CodeType
@@ -123,8 +123,8 @@ class Run(Recorder):
     ) -> None:
         """Finish exactly once. A failure of ours is logged; only ``KeyboardInterrupt`` passes."""
         is_ours = live_runs.pop(self.call_id, None) is not None
-        if self.end_ns is not None:
-            return
+        if not is_ours and (self.end_ns is not None or self.call_id.startswith(_process)):
+            return  # over, or about to be; a run of the process we were forked from ends unheard
         try:
             self.close_stamps(end_ns, requested, stopped=outcome in {"stopped", "unconsumed"})
             self.requested_ns = None
@@ -153,7 +153,7 @@ class Run(Recorder):
         if self.finished is not None:
             return self.finished
         is_finished = self.outcome != "running"  # asked first: it may change while we look
-        result: MetricsResult[None] = MetricsResult.from_fields(self._fields())
+        result: MetricsResult[None] = result_of(self._fields())
         if is_finished:
             self.finished = result
         return result
@@ -162,8 +162,7 @@ class Run(Recorder):
         """Give the caller's own copy, the only one that carries a value."""
         fields = self._fields() if self.finished is None else dict(self.finished.__dict__)
         fields["value"] = value
-        result: MetricsResult[Any] = MetricsResult.from_fields(fields)
-        return result
+        return result_of(fields)
 
     def _fields(self) -> dict[str, Any]:
         fields = self.numbers(self.outcome)

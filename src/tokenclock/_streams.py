@@ -29,6 +29,7 @@ class _Addition:
     """
 
     def __init__(self, name: str, function: Callable[..., Any], *, is_property: bool) -> None:
+        self.__doc__ = function.__doc__
         self._name = name
         self._function = function
         self._is_property = is_property
@@ -76,6 +77,11 @@ def _aiter(self: Any) -> Any:
 
 
 def _collect(self: Any) -> Any:
+    """
+    Read what is left of the stream, and give the result with the chunks as ``value``.
+
+    What the stream raises passes on as it is; ``metrics`` has the numbers then.
+    """
     if offers(type(self), "__iter__"):
         chunks = [chunk for chunk in self]  # noqa: C416 - list() would ask for a length first
     else:
@@ -89,6 +95,7 @@ def _collect(self: Any) -> Any:
 
 
 async def _acollect(self: Any) -> Any:
+    """Do what ``collect`` does, for an async stream."""
     if offers(type(self), "__aiter__"):
         chunks = [chunk async for chunk in self]
     else:
@@ -102,6 +109,11 @@ async def _acollect(self: Any) -> Any:
 
 
 def _metrics(self: Any) -> Any:
+    """
+    Give what was observed: the finished result, or a snapshot while the stream goes on.
+
+    Its ``value`` is ``None``; ``collect()`` gives a result with the chunks.
+    """
     return self._tc_run.result()
 
 
