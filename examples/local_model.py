@@ -126,7 +126,8 @@ class LocalModel(Model):
     @property
     def url(self) -> str:
         """Where the same model answers as an OpenAI-compatible server, on the loopback."""
-        return f"{self._server.listening_address}/v1"
+        server: Any = self._server
+        return f"{server.listening_address}/v1"
 
     def close(self) -> None:
         """Stop the model's server; requests still running end first."""

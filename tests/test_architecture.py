@@ -31,7 +31,8 @@ ORDER = (
     ("_streams", "_awaitables"),
     ("_typing",),
     ("_handover",),
-    ("_decorator",),
+    ("_callables",),
+    ("_decorator", "_measure"),
     ("__init__",),
 )
 
@@ -45,7 +46,7 @@ TYPES_FROM_ABOVE = {
 TESTING = "testing"
 TESTING_MAY_NAME = {"_result"}
 
-THIRD_PARTY = {("_decorator", "wrapt")}
+THIRD_PARTY = {("_callables", "wrapt")}
 FOR_CHECKERS_ONLY = {"typing_extensions"}
 
 ROOMS = sorted(path.stem for path in SOURCE.glob("*.py"))

@@ -54,6 +54,22 @@ def test_a_clock_that_cannot_be_called_is_refused(clock: Any) -> None:
     assert caught.value.option == "clock"
 
 
+def test_a_clock_that_raises_is_refused() -> None:
+    """A clock that cannot be read once is refused when the decorator is applied."""
+    message = r"^Cannot measure with clock=.*: it raised ZeroDivisionError. Pass a function"
+    with pytest.raises(InvalidOptionError, match=message) as caught:
+        observe(clock=Readings(ZeroDivisionError()))
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_a_clock_below_zero_is_refused_and_later_stands_at_zero() -> None:
+    """Stamps are never negative: such a clock is refused, or counts as zero once in use."""
+    message = r"^Cannot measure with clock=.*: it gave -1, which is negative. Pass a function"
+    with pytest.raises(InvalidOptionError, match=message):
+        observe(clock=Readings(-1))
+    assert checked_clock(Readings(5, -1))() == 0
+
+
 @pytest.mark.parametrize("reading", [1.5, True, "1", None], ids=repr)
 def test_a_clock_without_whole_numbers_is_refused(reading: Any) -> None:
     """A clock of seconds, or of anything but int, is refused when the decorator is applied."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tokenclock._decorator import measure, metrics_decorator, metrics_of, observe
+from tokenclock._decorator import metrics_decorator, observe
+from tokenclock._measure import measure, metrics_of
 from tokenclock._reading import Reading, Usage
 from tokenclock._result import MetricsResult
 from tokenclock._sinks import LoggingSink, Sink, add_sink, capture, labels, remove_sink

@@ -27,7 +27,15 @@ def checked_clock(clock: Clock | None) -> Clock:
             "such as time.perf_counter_ns."
         )
         raise InvalidOptionError(msg, option="clock")
-    reading = clock()
+    try:
+        reading = clock()
+    except Exception as error:
+        msg = (
+            f"Cannot measure with clock={clock!r}: it raised {type(error).__name__}. "
+            "Pass a function without arguments that gives monotonic nanoseconds, "
+            "such as time.perf_counter_ns."
+        )
+        raise InvalidOptionError(msg, option="clock") from error
     if type(reading) is not int:
         msg = (
             f"Cannot measure with clock={clock!r}: it gave a {type(reading).__name__}, not an int. "
