@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from tokenclock import metrics_decorator, observe
 
-TOKEN = "token"
+TOKEN = "token"  # noqa: S105 - what a model says, no password
 
 
 class Case(NamedTuple):
@@ -64,6 +64,10 @@ class Tokens:
 
     def __iter__(self) -> Tokens:
         return self
+
+    def again(self, count: int) -> Tokens:
+        """Give a fresh one, as a method of an SDK's client does."""
+        return Tokens(count)
 
     def __next__(self) -> str:
         if not self._left:
@@ -137,7 +141,7 @@ def cases(tokens: int) -> Iterator[Case]:
     )  # fmt: skip
     yield Case(
         "iterator", "token", tokens, 350,
-        reading(Tokens, tokens), reading(observe(lambda count: Tokens(count)), tokens),
+        reading(Tokens, tokens), reading(observe(Tokens(0).again), tokens),
     )  # fmt: skip
     yield Case(
         "async generator", "token", tokens, 500,

@@ -8,8 +8,8 @@ from time import perf_counter_ns
 from typing import Any
 
 import pytest
-from local_model import LocalModel, load_model, text_of
 
+from local_model import LocalModel, load_model, text_of
 from tokenclock import Reading, Usage, capture, metrics_decorator, observe
 
 pytestmark = pytest.mark.model
