@@ -253,8 +253,8 @@ def test_no_object_is_left_after_ten_rounds() -> None:
     more = census() - before
 
     assert [kind for kind in more if issubclass(kind, OURS)] == []
-    # A call that leaves one object behind leaves this many of its type in ten rounds.
-    assert {kind: count for kind, count in more.items() if count >= ROUNDS * CALLS} == {}
+    # A call that leaves one object behind leaves this many in ten rounds.
+    assert sum(more.values()) < ROUNDS * CALLS, more
     assert live_runs == {}
 
 
