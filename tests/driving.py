@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import tokenclock
 from stepping import SHAPES, step
-from tokenclock import _sinks
+from tokenclock import testing
 
 if TYPE_CHECKING:
     from tokenclock.testing import Script
@@ -39,7 +39,7 @@ def step_or_end(stream: Any) -> Any:
 def settle() -> None:
     """Collect what was dropped, and wait until its results were handed to the sinks."""
     gc.collect()
-    _sinks.later.flush()
+    testing.settle()
 
 
 def drop(_: object) -> None:

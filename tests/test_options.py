@@ -221,3 +221,17 @@ def test_pickling_options_again_and_again_changes_nothing() -> None:
         options = pickle.loads(pickle.dumps(options))  # noqa: S301 - our own
 
     assert len(pickle.dumps(options)) == size
+
+
+def test_a_sink_named_twice_gets_a_result_once() -> None:
+    """Naming a sink twice on a decorator is naming it once."""
+    sink = CollectingSink()
+    observe(sinks=[sink, sink])(forty_two)()
+    assert len(sink.results) == 1
+
+
+@pytest.mark.parametrize("attributes", [[], 0, "", ()], ids=repr)
+def test_attributes_that_are_no_mapping_are_refused_though_they_are_false(attributes: Any) -> None:
+    """Only None means that there are no attributes."""
+    with pytest.raises(InvalidOptionError, match="it is no mapping"):
+        observe(attributes=attributes)

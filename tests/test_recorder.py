@@ -966,7 +966,7 @@ def opened(clock: FakeClock) -> Recorder:
     return recorder
 
 
-@pytest.mark.parametrize("sizes", [[1000], [1] * 40, [256, 257, 1], [3, 300, 7]])
+@pytest.mark.parametrize("sizes", [[1000], [3000], [1] * 40, [256, 257, 1], [3, 300, 7]])
 def test_batches_of_any_size_are_taken_whole(sizes: list[int], clock: FakeClock) -> None:
     """How many stamps wait when they are looked at changes no number."""
     recorder = opened(clock)

@@ -9,7 +9,6 @@ import random
 import signal
 import sys
 import threading
-import time
 import tracemalloc
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -162,28 +161,6 @@ def test_many_threads_that_share_one_stream_lose_no_chunk(sink: CollectingSink) 
     assert sum(got) == chunks
     assert [one.outcome for one in sink.results] == ["completed"]
     assert sink.results[0].chunk_count == sink.results[0].token_count == chunks
-
-
-def test_stamps_that_wait_longer_than_a_batch_are_all_kept() -> None:
-    """Threads that wait to hand over their stamps may have more than a batch: none is lost."""
-    stream: Any = measure(Locked(itertools.repeat("a", BATCH)))
-    run: Run = stream._tc_run
-    next(stream)
-    halves = [threading.Thread(target=deque, args=(stream,), kwargs={"maxlen": 0}) for _ in "ab"]
-    with run.lock:  # the threads stop where they want to hand over
-        for thread in halves:
-            thread.start()
-        deadline = time.monotonic() + 10
-        while len(run.pending) < BATCH + 2:
-            assert time.monotonic() < deadline
-    for thread in halves:
-        thread.join()
-
-    result = stream.metrics
-    assert result.chunk_count == BATCH
-    assert result.timeline is not None
-    assert [entry.tokens for entry in result.timeline] == [1] * BATCH
-    assert len(result.inter_token_latencies) == BATCH - 1
 
 
 # --- memory --------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from tokenclock.testing import (
     FakeClock,
     Script,
     ScriptedStream,
+    settle,
 )
 
 
@@ -186,3 +187,12 @@ def test_collecting_sinks_are_independent() -> None:
     first, second = CollectingSink(), CollectingSink()
     observe(sinks=[first])(lambda: 1)()
     assert (len(first.results), len(second.results)) == (1, 0)
+
+
+def test_settle_waits_for_the_results_of_dropped_streams() -> None:
+    """After settle() a sink has the result of a stream that was dropped before."""
+    sink = CollectingSink()
+    for _chunk in observe(name="dropped", sinks=[sink])(lambda: iter("ab"))():
+        break
+    settle()
+    assert [(one.function, one.outcome) for one in sink.results] == [("dropped", "stopped")]

@@ -28,11 +28,17 @@ if TYPE_CHECKING:
 
 
 def _raised(
-    self: Any, error: BaseException, requested: int, stop: type, *, thrown: bool = False
+    self: Any,
+    error: BaseException,
+    requested: int,
+    under_way: int | None,
+    stop: type,
+    *,
+    thrown: bool = False,
 ) -> None:
-    """Tell the run that a step raised, unless the request was only refused."""
+    """Tell the run that a step raised, unless it was only refused: *under_way* then goes on."""
     run: Run = self._tc_run
-    run.requested_ns = None
+    run.requested_ns = under_way
     if run.end_ns is None and not _goes_on(self._tc_original):
         run.raised(error, requested, stop, thrown=thrown)
 
@@ -81,14 +87,17 @@ def _left_with(self: Any, passed_in: BaseException | None, error: BaseException)
 def _next(self: Any) -> Any:
     run, advance = self._tc_next
     clock = run.clock
-    requested = run.requested_ns = clock()
+    requested = clock()
+    under_way = run.requested_ns
+    if under_way is not None:  # another thread reads this stream too: no stamps side by side
+        run.plain = None
+    run.requested_ns = requested
     try:
         chunk = advance()
     except BaseException as error:
-        _raised(self, error, requested, StopIteration)
+        _raised(self, error, requested, under_way, StopIteration)
         raise
     arrived = clock()
-    run.requested_ns = None
     if type(chunk) is run.plain and chunk:
         pending = run.pending
         pending.append(requested)
@@ -97,6 +106,7 @@ def _next(self: Any) -> Any:
             run.flush()
     else:
         run.read(chunk, requested, arrived)
+    run.requested_ns = None
     return chunk
 
 
@@ -106,15 +116,16 @@ def _sync_step(name: str) -> Callable[..., Any]:
 
     def step(self: Any, /, *args: Any) -> Any:
         run = self._tc_run
+        under_way = run.requested_ns
         requested = run.requested_ns = run.clock()
         try:
             chunk = getattr(self._tc_original, name)(*args)
         except BaseException as error:
-            _raised(self, error, requested, StopIteration, thrown=throws)
+            _raised(self, error, requested, under_way, StopIteration, thrown=throws)
             raise
         arrived = run.clock()
-        run.requested_ns = None
         run.read(chunk, requested, arrived)
+        run.requested_ns = None
         return chunk
 
     return _named(step, name)
@@ -153,14 +164,17 @@ def _exit(self: Any, /, *args: Any) -> Any:
 async def _anext(self: Any) -> Any:
     run, advance = self._tc_anext
     clock = run.clock
-    requested = run.requested_ns = clock()
+    requested = clock()
+    under_way = run.requested_ns
+    if under_way is not None:  # another thread reads this stream too: no stamps side by side
+        run.plain = None
+    run.requested_ns = requested
     try:
         chunk = await advance()
     except BaseException as error:
-        _raised(self, error, requested, StopAsyncIteration)
+        _raised(self, error, requested, under_way, StopAsyncIteration)
         raise
     arrived = clock()
-    run.requested_ns = None
     if type(chunk) is run.plain and chunk:
         pending = run.pending
         pending.append(requested)
@@ -169,6 +183,7 @@ async def _anext(self: Any) -> Any:
             run.flush()
     else:
         run.read(chunk, requested, arrived)
+    run.requested_ns = None
     return chunk
 
 
@@ -178,15 +193,16 @@ def _async_step(name: str) -> Callable[..., Any]:
 
     async def step(self: Any, /, *args: Any) -> Any:
         run = self._tc_run
+        under_way = run.requested_ns
         requested = run.requested_ns = run.clock()
         try:
             chunk = await getattr(self._tc_original, name)(*args)
         except BaseException as error:
-            _raised(self, error, requested, StopAsyncIteration, thrown=throws)
+            _raised(self, error, requested, under_way, StopAsyncIteration, thrown=throws)
             raise
         arrived = run.clock()
-        run.requested_ns = None
         run.read(chunk, requested, arrived)
+        run.requested_ns = None
         return chunk
 
     return _named(step, name)

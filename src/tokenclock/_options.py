@@ -52,7 +52,7 @@ class Options:
         self.provider = provider
         self.operation = operation
         # Results share it, so it must not be changed through one of them.
-        self.attributes = Attributes(checked_attributes(attributes or {}))
+        self.attributes = Attributes(checked_attributes({} if attributes is None else attributes))
         self.sinks = _sink_entries(sinks)
         self.clock = checked_clock(clock)
         # Types of chunk that were warned about: one warning for each, not one for each call.
@@ -129,4 +129,9 @@ def _sink_entries(sinks: Iterable[Sink]) -> tuple[SinkEntry, ...]:
             else f"Cannot use sinks={sinks!r}: it is not iterable. Pass a list of callables."
         )
         raise InvalidOptionError(msg, option="sinks")
-    return tuple(SinkEntry(check_sink(sink)) for sink in sinks)
+    entries: list[SinkEntry] = []
+    for sink in sinks:
+        check_sink(sink)
+        if all(entry.sink != sink for entry in entries):
+            entries.append(SinkEntry(sink))
+    return tuple(entries)

@@ -56,8 +56,8 @@ class Recorder:
     __slots__ = (
         "call_ns", "choice", "chunk_count", "clock", "consumer_before_first_ns", "consumer_ns",
         "end_ns", "finish_reason", "first_chunk_ns", "first_output_ns", "first_token_count",
-        "first_token_ns", "given_ns", "last_token_ns", "lock", "marks", "model", "options",
-        "pending", "plain", "produced_ns", "reader", "requested_ns", "saw_choices",
+        "first_token_ns", "given_ns", "is_flushing", "last_token_ns", "lock", "marks", "model",
+        "options", "pending", "plain", "produced_ns", "reader", "requested_ns", "saw_choices",
         "saw_reasoning", "start_ns", "streamed", "token_chunk_count", "token_sum", "usage",
         "usage_is_last", "value_reading", "wall_call_ns", "works_later",
     )  # fmt: skip
@@ -84,6 +84,7 @@ class Recorder:
         """Make room for chunks: from here on the run is a stream's."""
         self.streamed = True
         self.lock = RLock()
+        self.is_flushing = False
         self.pending: list[int] = []
         self.marks = Marks()
         self.reader: ChunkReader | None = None
@@ -108,14 +109,22 @@ class Recorder:
         """Look at the stamps that wait; a failure of ours is logged and costs those stamps."""
         try:
             with self.lock:
-                pending = self.pending
-                count = len(pending) & ~1  # a request whose arrival is about to follow waits
-                requests, arrivals = pending[0:count:2], pending[1:count:2]
-                del pending[:count]
-                if count and self.end_ns is None:
-                    self._take(requests, arrivals)
+                if not self.is_flushing:  # else a signal handler looks while this thread is at it
+                    self._flush()
         except Exception as error:  # noqa: BLE001 - our own failure never reaches the program
             _log.failure(f"Measuring {self.options.name!r} failed", error)
+
+    def _flush(self) -> None:
+        self.is_flushing = True
+        try:
+            pending = self.pending
+            count = len(pending) & ~1  # a request whose arrival is about to follow waits
+            requests, arrivals = pending[0:count:2], pending[1:count:2]
+            del pending[:count]
+            if count and self.end_ns is None:
+                self._take(requests, arrivals)
+        finally:
+            self.is_flushing = False
 
     def read(self, chunk: object, requested: int, arrived: int) -> None:
         """Look at one chunk that the hands do not know by themselves."""

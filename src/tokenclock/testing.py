@@ -9,12 +9,21 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator, Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from tokenclock import _sinks
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from tokenclock._result import MetricsResult
 
-__all__ = ["AsyncScriptedStream", "CollectingSink", "FakeClock", "Script", "ScriptedStream"]
+__all__ = [
+    "AsyncScriptedStream",
+    "CollectingSink",
+    "FakeClock",
+    "Script",
+    "ScriptedStream",
+    "settle",
+]
 
 T = TypeVar("T")
 
@@ -176,6 +185,18 @@ class AsyncScriptedStream(_Scripted[T]):
     async def aclose(self) -> None:
         """End the stream."""
         self._close()
+
+
+def settle() -> None:
+    """
+    Wait until the results of dropped streams have reached the sinks.
+
+    The result of a stream that is dropped unfinished goes to the sinks on a thread of its own,
+    shortly after; every other result is there when its call ends. Gives up after some seconds.
+
+    .. versionadded:: 0.1.0
+    """
+    _sinks.later.flush()
 
 
 class CollectingSink:
