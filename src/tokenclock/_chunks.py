@@ -132,6 +132,9 @@ class ValueReading(NamedTuple):
     finish_reason: str | None = None
 
 
+UNREAD = ValueReading()
+
+
 def read_value(value: object, options: Options) -> ValueReading:
     """Give the reading of a value that a call returned; never raises an ``Exception``."""
     if options.count_tokens is not None:
@@ -148,4 +151,4 @@ def read_value(value: object, options: Options) -> ValueReading:
     if isinstance(value, list):
         # Whatever a subclass says of its length.
         return ValueReading(list.__len__(value), "length")  # pyright: ignore[reportUnknownMemberType]
-    return ValueReading()
+    return UNREAD

@@ -291,21 +291,28 @@ class Recorder:
         return counted
 
     def _interval(self) -> tuple[int, int, int]:
-        """Give start, end and the caller's part; an open interval belongs to who holds it."""
-        start, end, consumer = self._start_or_call(), self.end_ns, self.consumer_ns
+        """Give start, end and the caller's part."""
+        end = self.end_ns
         if end is None:
-            requested = self.requested_ns
-            if self.start_ns is None and requested is not None:
-                start = requested
-            end = max(self.clock(), start)
-            if self.start_ns is None and requested is None:
-                end = start
-            elif self.given_ns is not None:
-                held_until = end if requested is None else requested
-                consumer += max(held_until - self.given_ns, 0)
+            start, end, consumer = self._open_interval()
+        else:
+            start, consumer = self._start_or_call(), self.consumer_ns
         if consumer > end - start:  # noqa: PLR1730 - min() would cost more than all of this
             consumer = end - start
         return start, end, consumer
+
+    def _open_interval(self) -> tuple[int, int, int]:
+        """Give the same up to now, for a run that goes on; the rest belongs to who holds it."""
+        requested, start = self.requested_ns, self.start_ns
+        if start is None:
+            if requested is None:
+                return self.call_ns, self.call_ns, self.consumer_ns
+            start = requested
+        end = max(self.clock(), start)
+        if self.given_ns is None:
+            return start, end, self.consumer_ns
+        held_until = end if requested is None else requested
+        return start, end, self.consumer_ns + max(held_until - self.given_ns, 0)
 
     def _value_numbers(self) -> dict[str, Any]:
         counted = dict(_NUMBERS_OF_A_VALUE)

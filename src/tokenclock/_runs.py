@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenclock import _log, _sinks
 from tokenclock._attributes import Attributes
-from tokenclock._chunks import ValueReading, read_value
+from tokenclock._chunks import UNREAD, read_value
 from tokenclock._reading import bounded_text
 from tokenclock._recorder import Recorder
 from tokenclock._result import MetricsResult, result_of
@@ -77,7 +77,7 @@ class Run(Recorder):
         self.works_later = works_later
         if self.start_ns is None:
             self.start_ns = self.call_ns
-        self.value_reading = ValueReading() if works_later else read_value(value, self.options)
+        self.value_reading = UNREAD if works_later else read_value(value, self.options)
         self._finish("completed", end_ns)
 
     def raised(
