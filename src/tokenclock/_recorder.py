@@ -7,7 +7,7 @@ here, when they are flushed and at the run's start and end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tokenclock._result import Outcome
 
 # Stamps are looked at when this many wait: often enough to stay small, seldom enough to be cheap.
-BATCH = 1024
+BATCH = 2048
 MOST_MARKS = 65_536
 
 
@@ -58,8 +58,8 @@ class Recorder:
         "end_ns", "finish_reason", "first_chunk_ns", "first_output_ns", "first_token_count",
         "first_token_ns", "given_ns", "is_flushing", "last_token_ns", "lock", "marks", "model",
         "options", "pending", "plain", "produced_ns", "reader", "requested_ns", "saw_choices",
-        "saw_reasoning", "start_ns", "streamed", "token_chunk_count", "token_sum", "usage",
-        "usage_is_last", "value_reading", "wall_call_ns", "works_later",
+        "saw_reasoning", "start_ns", "streamed", "token_chunk_count", "token_sum", "unsummed",
+        "usage", "usage_is_last", "value_reading", "wall_call_ns", "works_later",
     )  # fmt: skip
 
     def __init__(self, options: Options, call_ns: int | None = None) -> None:
@@ -87,6 +87,7 @@ class Recorder:
         self.is_flushing = False
         self.pending: list[int] = []
         self.marks = Marks()
+        self.unsummed: list[tuple[int, int, int]] = []
         self.reader: ChunkReader | None = None
         self.first_chunk_ns: int | None = None
         self.first_token_ns: int | None = None
@@ -143,24 +144,30 @@ class Recorder:
             _log.failure(f"Measuring {self.options.name!r} failed", error)
 
     def _take(self, requests: list[int], arrivals: list[int]) -> None:
-        """Add chunks of one token each, of no named channel."""
+        """Add chunks of one token each, of no named channel, such as one was read before."""
         count = len(requests)
-        before_first = self._given_until(requests[0])
-        if self.first_token_ns is None:
-            self.consumer_before_first_ns = self.consumer_ns + before_first
-        between = sum(requests) - sum(arrivals) - requests[0] + arrivals[-1]
-        self.consumer_ns += before_first + max(between, 0)
-        self._saw_token(arrivals[0], 1)
-        if self.first_output_ns is None:
-            self.first_output_ns = arrivals[0]
+        given = self._start_or_call() if self.given_ns is None else self.given_ns
         self.last_token_ns = self.given_ns = self.produced_ns = arrivals[-1]
         self.chunk_count += count
         self.token_chunk_count += count
         self.token_sum += count
         self.usage_is_last = False
-        room = MOST_MARKS - len(self.marks)
-        if room > 0:
+        kept = len(self.marks)
+        room = MOST_MARKS - kept
+        if count <= room:
+            self.marks.extend(requests, arrivals)
+            self.unsummed.append((kept, kept + count, given))
+        else:
+            self.consumer_ns += _held(requests, arrivals, given)
             self.marks.extend(requests[:room], arrivals[:room])
+
+    def _sum_up(self) -> None:
+        """Add the caller's part of what was only kept: it can wait until somebody looks."""
+        marks = self.marks
+        for begin, end, given in self.unsummed:
+            requests, arrivals = marks.requests[begin:end], marks.arrivals[begin:end]
+            self.consumer_ns += _held(requests, arrivals, given)
+        self.unsummed.clear()
 
     def _take_one(self, requested: int, arrived: int, reading: Reading) -> None:
         """Add one chunk with its reading."""
@@ -178,8 +185,9 @@ class Recorder:
 
     def _take_token(self, arrived: int, reading: Reading) -> None:
         if self.first_token_ns is None:
+            self.first_token_ns = arrived
+            self.first_token_count = reading.tokens
             self.consumer_before_first_ns = self.consumer_ns
-        self._saw_token(arrived, reading.tokens)
         if reading.channel == "reasoning":
             self.saw_reasoning = True
         elif self.first_output_ns is None:
@@ -200,13 +208,6 @@ class Recorder:
                 self.usage_is_last = True
         self.model = reading.model or self.model
         self.finish_reason = reading.finish_reason or self.finish_reason
-
-    def _saw_token(self, arrived: int, tokens: int) -> None:
-        if self.first_chunk_ns is None:
-            self.first_chunk_ns = arrived
-        if self.first_token_ns is None:
-            self.first_token_ns = arrived
-            self.first_token_count = tokens
 
     def _given_until(self, requested: int) -> int:
         """Start the run if this is its first request; else give how long the caller held it."""
@@ -266,6 +267,7 @@ class Recorder:
         if self.streamed:
             with self.lock:
                 self.flush()
+                self._sum_up()
                 return self._numbers(outcome, self._chunk_numbers())
         return self._numbers(outcome, self._value_numbers())
 
@@ -421,6 +423,11 @@ _NUMBERS_OF_A_VALUE: Mapping[str, Any] = {
     "timeline": None,
     "timeline_complete": True,
 }
+
+
+def _held(requests: Sequence[int], arrivals: Sequence[int], given: int) -> int:
+    """Give how long the caller held the stream before each of these requests, summed."""
+    return max(sum(requests) - sum(arrivals) + arrivals[-1] - given, 0)
 
 
 def _since(start: int, stamp: int | None) -> float | None:
