@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tokenclock import _log
-from tokenclock._reading import NOTHING, ONE_TOKEN, Reading, TokenSource, Usage, as_count, checked
+from tokenclock._reading import NOTHING, ONE_TOKEN, Reading, TokenSource, as_count, checked
 from tokenclock._result import MetricsResult
 
 if TYPE_CHECKING:
@@ -127,7 +127,6 @@ class ValueReading(NamedTuple):
 
     tokens: int | None = None
     source: TokenSource | None = None
-    usage: Usage | None = None
     model: str | None = None
     finish_reason: str | None = None
 
@@ -145,9 +144,7 @@ def read_value(value: object, options: Options) -> ValueReading:
                 f"count_tokens of {options.name!r} failed; the value is not counted", error
             )
     if isinstance(value, MetricsResult):  # a measured function inside a measured function
-        return ValueReading(
-            value.token_count, value.token_source, None, value.model, value.finish_reason
-        )
+        return ValueReading(value.token_count, value.token_source, value.model, value.finish_reason)
     if isinstance(value, list):
         # Whatever a subclass says of its length.
         return ValueReading(list.__len__(value), "length")  # pyright: ignore[reportUnknownMemberType]

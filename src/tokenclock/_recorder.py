@@ -324,10 +324,6 @@ class Recorder:
             return counted
         counted["token_count"] = reading.tokens
         counted["token_source"] = reading.source
-        if reading.usage is not None:
-            counted["input_token_count"] = reading.usage.input_tokens
-            counted["reasoning_token_count"] = reading.usage.reasoning_tokens
-            counted["cached_token_count"] = reading.usage.cached_tokens
         counted["model"] = reading.model or self.options.model
         counted["finish_reason"] = reading.finish_reason
         return counted

@@ -1,0 +1,345 @@
+"""The corners of the rooms: what goes wrong on the way out, and what hardly anybody asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tokenclock import _runs, _sinks, capture, measure, metrics_decorator, metrics_of, observe
+from tokenclock._handover import Handover
+from tokenclock._runs import Run
+from tokenclock.testing import CollectingSink, FakeClock, Script
+
+decorate_with: Any = metrics_decorator
+
+
+class Source:
+    """An SDK's stream, sync and async, whose ways out raise what they are told to."""
+
+    def __init__(self, error: BaseException | None = None, *, passes_on: bool = False) -> None:
+        self.error = error
+        self.passes_on = passes_on
+
+    def __next__(self) -> str:
+        return "a"
+
+    async def __anext__(self) -> str:
+        return "a"
+
+    def __enter__(self) -> Any:
+        return self
+
+    async def __aenter__(self) -> Any:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self._leave(error)
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self._leave(error)
+
+    async def close(self) -> None:
+        self._leave(None)
+
+    def _leave(self, error: BaseException | None) -> None:
+        if self.passes_on and error is not None:
+            raise error
+        if self.error is not None:
+            raise self.error
+
+
+async def left_by(way: str, source: Source, body: Callable[[], None]) -> Any:
+    """Read one chunk, run the body and leave the stream; give its metrics and what was raised."""
+    stream: Any = observe(lambda: source)()
+    raised = None
+    try:
+        if way == "close":
+            next(stream)
+            body()
+            await stream.close()
+        elif way == "with":
+            with stream:
+                next(stream)
+                body()
+        else:
+            async with stream:
+                await stream.__anext__()
+                body()
+    except Exception as error:  # noqa: BLE001 - the test compares it
+        raised = error
+    return metrics_of(stream), raised
+
+
+def nothing() -> None:
+    """Do nothing in the body."""
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("way", ["close", "with", "async with"])
+async def test_a_way_out_that_raises_is_a_failure(way: str) -> None:
+    """What closing raises passes on as the same object, and the run has failed with it."""
+    error = OSError("connection lost")
+    metrics, raised = await left_by(way, Source(error), nothing)
+    assert raised is error
+    assert (metrics.outcome, metrics.error) == ("failed", "OSError")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("way", ["close", "with", "async with"])
+async def test_a_way_out_that_works_stops_the_run(way: str) -> None:
+    """Leaving a stream early is the caller's doing, and no failure."""
+    metrics, raised = await left_by(way, Source(), nothing)
+    assert raised is None
+    assert (metrics.outcome, metrics.chunk_count) == ("stopped", 1)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("way", ["with", "async with"])
+async def test_the_callers_own_error_that_passes_through_is_no_failure_of_the_stream(
+    way: str,
+) -> None:
+    """An ``__exit__`` that raises what it was given again says nothing about the stream."""
+    error = ValueError("the caller's")
+
+    def body() -> None:
+        raise error
+
+    metrics, raised = await left_by(way, Source(passes_on=True), body)
+    assert raised is error
+    assert (metrics.outcome, metrics.error) == ("stopped", None)
+
+
+class Unready:
+    """Something iterable whose iteration cannot begin."""
+
+    def __iter__(self) -> Iterator[str]:
+        raise OSError("not ready")
+
+    def __aiter__(self) -> Any:
+        raise OSError("not ready")
+
+
+class UnreadyIterator(Unready):
+    def __next__(self) -> str:
+        return "a"
+
+    async def __anext__(self) -> str:
+        return "a"
+
+
+@pytest.mark.parametrize("ask", [iter, aiter])
+def test_an_iterable_that_cannot_begin_has_failed(ask: Callable[[Any], Any]) -> None:
+    """Where iterating is the only way to read, an error at its beginning is the end."""
+    with capture() as results:
+        stream = observe(streams=True)(partial(Unready))()
+        with pytest.raises(OSError, match="not ready"):
+            ask(stream)
+    assert [(one.outcome, one.error) for one in results] == [("failed", "OSError")]
+
+
+@pytest.mark.parametrize("ask", [iter, aiter])
+def test_an_iterator_that_refuses_a_view_goes_on(ask: Callable[[Any], Any]) -> None:
+    """Where the object itself can be read, an error of ``iter()`` ends nothing."""
+    stream: Any = observe(partial(UnreadyIterator))()
+    with pytest.raises(OSError, match="not ready"):
+        ask(stream)
+    assert next(stream) == "a"
+    assert metrics_of(stream).outcome == "running"
+
+
+class Bare:
+    """An iterator that offers no ``iter()``: two chunks, sync or async."""
+
+    def __init__(self) -> None:
+        self.left = ["b", "a"]
+
+    def __next__(self) -> str:
+        if not self.left:
+            raise StopIteration
+        return self.left.pop()
+
+    async def __anext__(self) -> str:
+        if not self.left:
+            raise StopAsyncIteration
+        return self.left.pop()
+
+
+@pytest.mark.asyncio
+async def test_collect_reads_an_iterator_without_iter() -> None:
+    """What is left is read by its ``__next__`` or ``__anext__`` where there is no other way."""
+    stream: Any = decorate_with(partial(Bare))()
+    assert stream.collect().value == ["a", "b"]
+    stream = decorate_with(partial(Bare))()
+    result = await stream.acollect()
+    assert (result.value, result.outcome) == (["a", "b"], "completed")
+
+
+def test_the_additions_explain_themselves() -> None:
+    """``help`` finds what we add to a stream."""
+    kind = type(decorate_with(lambda: iter("a"))())
+    assert "what is left" in (kind.collect.__doc__ or "")
+    assert "snapshot" in (kind.metrics.__doc__ or "")
+
+
+def test_a_half_built_stand_in_is_harmless() -> None:
+    """One that was made without its original (by a tool that copies types) says so, and dies."""
+    for given in (iter("a"), Countdown()):
+        empty: Any = object.__new__(type(decorate_with(lambda given=given: given)()))
+        with pytest.raises(AttributeError, match="_tc_original"):
+            _ = empty.anything
+        del empty
+
+
+def test_a_coroutine_whose_close_raises_has_failed() -> None:
+    """An error in the body's ``finally`` passes on from ``close()``, and is the run's end."""
+
+    async def body() -> None:
+        try:
+            await Suspending()
+        finally:
+            raise OSError("while closing")
+
+    with capture() as results:
+        coroutine: Any = observe(body)()
+        coroutine.send(None)
+        with pytest.raises(OSError, match="while closing"):
+            coroutine.close()
+    assert [(one.outcome, one.error) for one in results] == [("failed", "OSError")]
+
+
+class Suspending:
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+class Countdown:
+    """An awaitable whose iterator can be asked again after its end."""
+
+    def __await__(self) -> Iterator[None]:
+        return iter([None])
+
+
+def test_an_awaitable_asked_again_after_its_end_gives_no_second_result() -> None:
+    """Steps after the value pass unmeasured."""
+    with capture() as results:
+        steps: Any = observe(partial(Countdown))().__await__()
+        assert next(steps) is None
+        for _ in range(2):
+            with pytest.raises(StopIteration):
+                next(steps)
+    assert [one.outcome for one in results] == ["completed"]
+
+
+def test_a_method_of_a_built_in_type_binds() -> None:
+    """A method descriptor as a class attribute is measured on each instance."""
+
+    class Text(str):
+        __slots__ = ()
+        shout = observe(str.upper)
+
+    with capture() as results:
+        assert Text("hey").shout() == "HEY"
+    assert [one.function for one in results] == ["builtins.str.upper"]
+
+
+@pytest.mark.logs_failures
+def test_a_failure_of_ours_hands_the_value_through_and_still_gives_one_result(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the shape cannot be told, the caller gets what the function gave."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Handover, "_by_shape", broken)
+    with capture() as results:
+        assert decorate_with(lambda: [1])() == [1]
+    assert [(one.outcome, one.token_count) for one in results] == [("completed", None)]
+    assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.logs_failures
+def test_a_failure_at_flush_costs_stamps_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When stamps cannot be looked at, every chunk still arrives."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Run, "_take", broken)
+    assert list(measure(iter("abc"))) == ["a", "b", "c"]
+    assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_a_future_that_is_dropped_before_it_is_done_is_noticed() -> None:
+    """An observed future that nobody resolves gives its one result when it is dropped."""
+    with capture() as results:
+        observe(lambda: asyncio.get_running_loop().create_future())()
+        gc.collect()
+    assert [one.outcome for one in results] == ["stopped"]
+
+
+@pytest.mark.asyncio
+async def test_a_future_that_gives_a_stream_says_that_it_is_not_measured() -> None:
+    """The future stays what it is, so the stream in it is out of our hands: one warning."""
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    future.set_result(iter("ab"))
+    with capture() as results:
+        assert observe(lambda: future)() is future
+        with pytest.warns(match=r"^Cannot time a 'str_.*iterator' from .*: the call only prepared"):
+            await asyncio.sleep(0)
+    assert [(one.token_count, one.time_to_first_token) for one in results] == [(None, None)]
+
+
+def test_what_is_open_at_exit_is_finished(sink: CollectingSink) -> None:
+    """The last thing a process does for a stream is to give its result."""
+    stream = observe(Script([(0.5, "a")] * 2, clock=FakeClock()).generator)()
+    next(stream)
+    _runs._finish_all()
+    assert [one.outcome for one in sink.results] == ["stopped"]
+
+
+def test_a_forked_child_starts_with_nothing_of_its_parents(
+    monkeypatch: pytest.MonkeyPatch, sink: CollectingSink
+) -> None:
+    """Runs and results under way are the parent's; ids are the child's own."""
+    monkeypatch.setattr(_runs, "_process", _runs._process)
+    monkeypatch.setattr(_sinks, "later", _sinks.later)
+    stream = observe(lambda: iter("a"))()
+    parents_id = metrics_of(stream).call_id  # type: ignore[union-attr]  # it is measured
+    _runs._after_fork()
+    _sinks._after_fork()
+    assert list(stream) == ["a"]
+    assert sink.results == []
+    observe(lambda: 1)()
+    assert sink.results[0].call_id.partition("-")[0] != parents_id.partition("-")[0]
+
+
+@pytest.mark.logs_failures
+def test_results_of_dropped_streams_wait_where_no_thread_can_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the interpreter goes down no thread starts; what waits is delivered by the flush."""
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError
+
+    done: list[int] = []
+    later = _sinks._Later()
+    with monkeypatch.context() as patch:
+        patch.setattr("_thread.start_new_thread", refuse)
+        later.put(lambda: done.append(1))
+    later.flush()
+    assert done == [1]
+    later.put(partial(refuse))
+    later.put(lambda: done.append(2))
+    later.flush()
+    assert done == [1, 2]
+    assert "RuntimeError" in caplog.text
