@@ -343,3 +343,11 @@ def test_results_of_dropped_streams_wait_where_no_thread_can_start(
     later.flush()
     assert done == [1, 2]
     assert "RuntimeError" in caplog.text
+
+
+def test_a_request_that_nobody_awaits_is_named_as_the_originals() -> None:
+    """The warning about a dropped ``__anext__()`` names it, and no function of ours."""
+    stream: Any = observe(Script([(0.5, "a")], clock=FakeClock()).agenerator)()
+    for ask in ("__anext__", "aclose"):
+        with pytest.warns(RuntimeWarning, match=rf"^coroutine '{ask}' was never awaited$"):
+            getattr(stream, ask)()

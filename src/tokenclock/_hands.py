@@ -128,7 +128,7 @@ def _sync_step(name: str) -> Callable[..., Any]:
         run.requested_ns = None
         return chunk
 
-    return _named(step, name)
+    return step
 
 
 def _close(self: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -205,7 +205,7 @@ def _async_step(name: str) -> Callable[..., Any]:
         run.requested_ns = None
         return chunk
 
-    return _named(step, name)
+    return step
 
 
 async def _aclose(self: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -246,11 +246,6 @@ async def _aexit(self: Any, /, *args: Any) -> Any:
     return given
 
 
-def _named(hand: Callable[..., Any], name: str) -> Callable[..., Any]:
-    hand.__name__ = hand.__qualname__ = name
-    return hand
-
-
 _ALWAYS: dict[str, Callable[..., Any]] = {
     "__next__": _next,
     "send": _sync_step("send"),
@@ -265,7 +260,10 @@ _ALWAYS: dict[str, Callable[..., Any]] = {
     "__aenter__": _aenter,
     "__aexit__": _aexit,
 }
-stream_steps.update(hand.__code__ for hand in (*_ALWAYS.values(), _close_async))
+for _name, _hand in (*_ALWAYS.items(), ("close", _close_async)):
+    # A coroutine of ours that is never awaited is named in a warning as the original's would be.
+    _hand.__name__ = _hand.__qualname__ = _name
+    stream_steps.add(_hand.__code__)
 
 
 def hands_for(kind: type) -> dict[str, Callable[..., Any]]:
