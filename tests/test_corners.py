@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
+import copy
 import gc
-from collections.abc import Callable, Generator, Iterator
+import pickle
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sized
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from typing import Any, SupportsIndex
 
 import pytest
 
-from tokenclock import _runs, _sinks, capture, measure, metrics_decorator, metrics_of, observe
+from tokenclock import (
+    LoggingSink,
+    MetricsResult,
+    _runs,
+    _sinks,
+    capture,
+    measure,
+    metrics_decorator,
+    metrics_of,
+    observe,
+)
 from tokenclock._handover import Handover
 from tokenclock._runs import Run
+from tokenclock.errors import InvalidOptionError, InvalidRecordError
 from tokenclock.testing import CollectingSink, FakeClock, Script
 
 decorate_with: Any = metrics_decorator
@@ -244,7 +259,7 @@ def test_a_method_of_a_built_in_type_binds() -> None:
 
     with capture() as results:
         assert Text("hey").shout() == "HEY"
-    assert [one.function for one in results] == ["builtins.str.upper"]
+    assert [one.function for one in results] == ["str.upper"]
 
 
 @pytest.mark.logs_failures
@@ -351,3 +366,241 @@ def test_a_request_that_nobody_awaits_is_named_as_the_originals() -> None:
     for ask in ("__anext__", "aclose"):
         with pytest.warns(RuntimeWarning, match=rf"^coroutine '{ask}' was never awaited$"):
             getattr(stream, ask)()
+
+
+# --- objects that lie, and awaitables that are more than that ---------------------------------
+
+
+class Liar:
+    """Raises whatever it is asked about its class."""
+
+    @property  # type: ignore[misc]  # a lie about the class, as lazy proxies tell it
+    def __class__(self) -> Any:
+        raise RuntimeError("do not ask")
+
+
+class Mute(str):
+    """A string that will not say how long it is, nor give a part of itself."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        raise RuntimeError("do not ask")
+
+    def __getitem__(self, key: Any) -> str:
+        raise RuntimeError("do not ask")
+
+
+def test_only_types_are_asked() -> None:
+    """No question of ours runs code of the objects that pass through."""
+    liar = Liar()
+    assert observe(lambda model: liar)(model=liar) is liar
+    assert observe(lambda model: 1)(model=Mute("m")) == 1
+    stream: Any = measure(iter([Mute("a"), liar, Mute("")]))
+    with pytest.warns(match="Cannot find text in a chunk of type"):
+        assert len(list(stream)) == 3
+    assert (stream.metrics.chunk_count, stream.metrics.token_count) == (3, 2)
+
+
+def test_next_may_be_any_callable() -> None:
+    """Python binds ``__next__`` as it finds it, and so do we."""
+    ticks = iter("abcd")
+
+    class Borrowed:
+        __next__ = ticks.__next__
+
+        def __iter__(self) -> Any:
+            return self
+
+    class Static:
+        @staticmethod
+        def __next__() -> str:
+            return next(ticks)
+
+    stream: Any = decorate_with(partial(Borrowed))()
+    assert [next(stream), next(stream)] == ["a", "b"]
+    assert stream.metrics.token_count == 2
+    assert next(observe(partial(Static))()) == "c"
+
+
+class Lenient(type):
+    """A metaclass that has an answer to everything."""
+
+    def __getattr__(cls, name: str) -> Any:
+        return 1
+
+
+def test_a_metaclass_with_an_answer_to_everything_makes_no_awaitable() -> None:
+    """A protocol is what a type defines, not what it says when asked."""
+
+    class Value(metaclass=Lenient):
+        pass
+
+    value = Value()
+    assert observe(lambda: value)() is value
+
+
+def test_a_callable_stream_takes_its_own_arguments() -> None:
+    """Forwarded methods pass on what they get, stand-ins and keywords too."""
+
+    class Caller(Source):
+        def __call__(self, *given: Any, **named: Any) -> Any:
+            return given, named
+
+        def __exit__(self, *_: object, **named: Any) -> None:
+            raise KeyError(len(_))
+
+    stream: Any = observe(partial(Caller))()
+    other = observe(lambda: iter("a"))()
+    assert stream(other, a=1) == ((other,), {"a": 1})
+    assert stream(other)[0][0] is other
+    with pytest.raises(KeyError, match="0"):
+        stream.__exit__()
+
+
+@pytest.mark.asyncio
+async def test_whoever_waits_for_a_future_gets_the_result() -> None:
+    """Under ``metrics_decorator`` asyncio's own helpers and a second await give the same."""
+
+    async def work() -> list[str]:
+        await asyncio.sleep(0)
+        return ["a", "b"]
+
+    measured = decorate_with(lambda: asyncio.ensure_future(work()))
+    future = measured()
+    first = await future
+    assert first is await future
+    (gathered,) = await asyncio.gather(measured())
+    waited = await asyncio.wait_for(measured(), 5)
+    shielded = await asyncio.shield(measured())
+    for result in (first, gathered, waited, shielded):
+        assert (result.value, result.token_count, result.outcome) == (["a", "b"], 2, "completed")
+
+
+@pytest.mark.asyncio
+async def test_a_task_is_no_iterable_of_chunks() -> None:
+    """``streams=True`` does not take the iteration of a future for a stream."""
+    task = asyncio.ensure_future(asyncio.sleep(0, "a"))
+    assert observe(lambda: task, streams=True)() is task
+    assert await task == "a"
+
+
+class Connection:
+    """Awaitable, or entered, or iterated over, as clients of HTTP and databases are."""
+
+    def __await__(self) -> Generator[None, None, str]:
+        yield
+        return "connected"
+
+    async def __aenter__(self) -> str:
+        return "entered"
+
+    async def __aexit__(self, *_: object) -> None:
+        """Leave."""
+
+
+@pytest.mark.asyncio
+async def test_an_awaitable_that_is_entered_says_that_it_is_not_measured() -> None:
+    """Entering is not awaiting: it works, and no number is made up for it."""
+    with capture() as results:
+        connection: Any = observe(partial(Connection))()
+        with pytest.warns(match="^Cannot time a '.*Connection' from .*: the call only prepared it"):
+            async with connection as entered:
+                assert entered == "entered"
+    assert [(one.outcome, one.time_to_first_token) for one in results] == [("completed", None)]
+
+
+# --- functions that are more than functions ---------------------------------------------------
+
+
+class Model:
+    def __init__(self) -> None:
+        self.state = [1]
+
+    def __call__(self) -> list[int]:
+        return self.state
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.state)
+
+
+def test_a_callable_object_is_copied_pickled_and_iterated_as_it_is() -> None:
+    """A copy is a copy, measured as well; a protocol that the object offers stays."""
+    model: Any = observe(Model())
+    assert list(model) == [1]
+    for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):  # noqa: S301 - ours
+        again.state.append(2)
+        with capture() as results:
+            assert again() == [1, 2]
+        assert len(results) == 1
+    assert model.state == [1]
+
+
+def test_a_function_claims_no_protocol_that_it_does_not_have() -> None:
+    """The ABCs answer as for the bare function, and operators leave the answer to the other."""
+    function = observe(lambda: 1)
+    for protocol in (Iterable, Sized, Container, AbstractContextManager, SupportsIndex):
+        assert not isinstance(function, protocol)
+
+    class Pipe:
+        def __ror__(self, other: object) -> object:
+            return other
+
+    assert (function | Pipe()) is function
+    assert observe(lambda: function)() is function
+
+
+@pytest.mark.parametrize("kind", [classmethod, staticmethod])
+def test_attributes_of_a_classmethod_stay(kind: Any) -> None:
+    """What was set on the method object is still there when it is measured."""
+    method = kind(lambda *_: 1)
+    method.route = "/chat"
+    assert observe(method).route == "/chat"
+
+
+def test_names_of_generators_and_methods_without_a_module() -> None:
+    """A name is not completed with a module that is not there."""
+
+    def numbers() -> Iterator[int]:
+        yield 1
+
+    stream: Any = measure(numbers())
+    assert stream.metrics.function.endswith("numbers")
+    assert not stream.metrics.function.startswith("builtins")
+
+
+@pytest.mark.parametrize("group", ["cancelled", "mixed"])
+def test_a_group_of_cancellations_is_a_cancellation(group: str) -> None:
+    """A nursery raises its cancellation in a group; with an error among it, it has failed."""
+    kind: Any = getattr(builtins, "BaseExceptionGroup", None)
+    if kind is None:  # Python 3.10 has no groups of its own
+        return
+    members = [asyncio.CancelledError()] + ([OSError()] if group == "mixed" else [])
+
+    def body() -> None:
+        raise kind("nursery", members)
+
+    with capture() as results, pytest.raises(kind):
+        observe(body)()
+    assert results[0].outcome == ("cancelled" if group == "cancelled" else "failed")
+
+
+def test_odd_arguments_get_a_clear_error() -> None:
+    """Classes for objects, text for mappings, levels for loggers, and options of the decorators."""
+    with pytest.raises(InvalidOptionError, match=r"Pass an object: CollectingSink\(\)"):
+        observe(sinks=[CollectingSink])  # type: ignore[list-item]  # wrong on purpose
+    with pytest.raises(InvalidOptionError, match="a level goes to level="):
+        LoggingSink(20)  # type: ignore[arg-type]  # wrong on purpose
+    with pytest.raises(InvalidRecordError, match=r"json.loads\(\)"):
+        MetricsResult.from_dict("{}")  # type: ignore[arg-type]  # wrong on purpose
+    with pytest.raises(InvalidOptionError, match=r"measure\(count_token=...\).*count_tokens="):
+        measure(iter("a"), count_token=len)  # type: ignore[call-overload]  # wrong on purpose
+
+    class Counter:
+        async def __call__(self, chunk: object) -> int:
+            return 1
+
+    with pytest.raises(InvalidOptionError, match="it is a coroutine function"):
+        observe(count_tokens=Counter())  # type: ignore[arg-type]  # wrong on purpose
+    assert metrics_of(type("Odd", (), {"__hash__": lambda self: 1 // 0})()) is None
+    LoggingSink(level="debug")

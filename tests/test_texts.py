@@ -175,7 +175,7 @@ def test_the_report_of_a_rich_stream() -> None:
         "  time per output token    5.1 ms\n"
         "  gaps between chunks      p50 25 ms, p95 174 ms, p99 195 ms, max 200 ms\n"
         "  gaps cover               the first 65,536 chunks\n"
-        "  caller's own share       125 ms (10% of the latency), not the model's\n"
+        "  caller's own share       125 ms (10% of the latency) in your code\n"
         "  finish reason            stop"
     )
 
@@ -224,7 +224,7 @@ def test_the_report_of_a_text(clock: FakeClock) -> None:
         "  time to first token      0 s\n"
         "  generation latency       0 s\n"
         "  throughput               n/a\n"
-        "  tokens                   n/a (pass count_tokens= to count them)"
+        "  tokens                   n/a (count_tokens= counts them)"
     )
 
 
@@ -268,8 +268,8 @@ def test_the_report_half_way(shape: str, clock: FakeClock) -> None:
     [
         (0.0, None),
         (0.04, None),
-        (0.05, "  caller's own share       50 ms (5% of the latency), not the model's"),
-        (1.0, "  caller's own share       1 s (100% of the latency), not the model's"),
+        (0.05, "  caller's own share       50 ms (5% of the latency) in your code"),
+        (1.0, "  caller's own share       1 s (100% of the latency) in your code"),
     ],
 )
 def test_the_callers_share_is_shown_from_five_percent(consumer: float, row: str | None) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from tokenclock._proxy import ClassesByOriginal, Proxy
+from tokenclock._proxy import ClassesByOriginal, Proxy, bound, offers
 from tokenclock._runs import call_steps, current_call
 
 if TYPE_CHECKING:
@@ -34,9 +34,11 @@ class MeasuredAwaitable(Proxy):
             once it has done so: the run then ends with what the caller has.
     """
 
-    __slots__ = ("_tc_hand_over",)
+    __slots__ = ("_tc_given", "_tc_hand_over")
 
     _tc_hand_over: Handover | None
+    # What the original gave and what was handed over for it, for whoever awaits it again.
+    _tc_given: tuple[object, object]
 
     def __del__(self) -> None:
         try:
@@ -61,7 +63,7 @@ def awaitable_around(
 
 def is_awaitable(value: object) -> bool:
     """Whether ``await value`` works."""
-    return hasattr(type(value), "__await__") or _is_generator_coroutine(value)
+    return offers(type(value), "__await__") or _is_generator_coroutine(value)
 
 
 def _is_generator_coroutine(value: object) -> bool:
@@ -82,7 +84,16 @@ def _hand_over(self: Any, value: object) -> object:
     holder = self if self._tc_owner is None else self._tc_owner
     hand_over = holder._tc_hand_over  # noqa: SLF001 - our own
     object.__setattr__(holder, "_tc_hand_over", None)
-    return hand_over(self._tc_run, value)
+    handed_over = hand_over(self._tc_run, value)
+    object.__setattr__(holder, "_tc_given", (value, handed_over))
+    return handed_over
+
+
+def _given_again(self: Any, value: object) -> object:
+    """Give what was handed over for this value before."""
+    holder = self if self._tc_owner is None else self._tc_owner
+    before, handed_over = getattr(holder, "_tc_given", (None, None))
+    return handed_over if before is value else value
 
 
 def _step(name: str) -> Callable[..., Any]:
@@ -98,9 +109,8 @@ def _step(name: str) -> Callable[..., Any]:
             given = getattr(self._tc_original, name)(*args)
         except StopIteration as stop:
             current_call.reset(token)
-            if is_over:
-                raise
-            handed_over = _hand_over(self, stop.value)
+            hand = _given_again if is_over else _hand_over
+            handed_over = hand(self, stop.value)
             if handed_over is stop.value:
                 raise
             raise StopIteration(handed_over) from None
@@ -148,6 +158,19 @@ def _iter(self: Any) -> Any:
     return self if given is original else given
 
 
+def _entered(name: str) -> Callable[..., Any]:
+    """Make the hand for another way to use an awaitable, which we do not measure: it says so."""
+
+    def enter(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if not _is_over(self):
+            hand_over = self._tc_hand_over
+            object.__setattr__(self, "_tc_hand_over", None)
+            hand_over.unmeasured(self._tc_run, self._tc_original)
+        return bound(self._tc_original, name)(*args, **kwargs)
+
+    return enter
+
+
 def _is_running(original: object) -> bool:
     if isinstance(original, GeneratorType):
         return original.gi_running
@@ -162,6 +185,9 @@ _HANDS: Mapping[str, Callable[..., Any]] = {
     "throw": _step("throw"),
     "close": _close,
 }
+_OTHER_WAYS = {
+    name: _entered(name) for name in ("__aenter__", "__aiter__", "__enter__", "__iter__")
+}
 call_steps.update(hand.__code__ for hand in _HANDS.values())
 
 
@@ -169,7 +195,12 @@ def _hands_for(kind: type) -> Mapping[str, Callable[..., Any]]:
     """Give the hands for *kind*; the ``close`` of an awaitable that is no coroutine ends no run."""
     if hasattr(kind, "__next__") or issubclass(kind, Coroutine):
         return _HANDS
-    return {"__await__": _await, "__iter__": _iter}
+    hands: dict[str, Any] = {"__await__": _await, **_OTHER_WAYS}
+    if offers(kind, "_asyncio_future_blocking"):
+        # asyncio takes the value of what calls itself a future; it shall await this one.
+        hands["_asyncio_future_blocking"] = None
+        hands["__iter__"] = _await
+    return hands
 
 
 _class_for = ClassesByOriginal(lambda _: (MeasuredAwaitable,), _hands_for)

@@ -8,16 +8,19 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import os
 import sys
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import wrapt
 
 from tokenclock import _log
 from tokenclock._handover import Handover
+from tokenclock._proxy import bound, offers
 from tokenclock._runs import Run, call_steps, current_call
 from tokenclock.errors import InvalidOptionError, NotMeasurableError
 
@@ -46,18 +49,20 @@ class MeasuredCallable(_ObjectProxy):  # type: ignore[misc]  # wrapt is not type
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         function, options, is_lazy, hand_over = self._self_call
+        before = current_call.get()
         run = Run(options, kwargs)
-        if not is_lazy:
-            run.begin()
-        token = current_call.set(run.call_id)
         try:
+            if not is_lazy:
+                run.begin()
+            token = current_call.set(run.call_id)
             given = function(*args, **kwargs)
-        except BaseException as error:
             current_call.reset(token)
+            return hand_over(run, given)
+        except BaseException as error:
+            if current_call.get() == run.call_id:
+                current_call.set(before)
             run.raised(error, None)
             raise
-        current_call.reset(token)
-        return hand_over(run, given)
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         bind = getattr(type(self.__wrapped__), "__get__", None)
@@ -68,7 +73,7 @@ class MeasuredCallable(_ObjectProxy):  # type: ignore[misc]  # wrapt is not type
             return self
         if inspect.ismethod(bound) and bound.__func__ is self.__wrapped__:
             return type(bound)(self, bound.__self__)
-        return MeasuredCallable(bound, self._self_options, observed=self._self_observed)
+        return stand_in(bound, self._self_options, observed=self._self_observed)
 
     @property  # type: ignore[misc]  # isinstance() asks here, and the function answers
     def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]  # as above
@@ -86,18 +91,28 @@ class MeasuredCallable(_ObjectProxy):  # type: ignore[misc]  # wrapt is not type
 
     def _self_is_found(self, *, by_value: bool) -> bool:
         """Whether a pickle by reference will find this very object again."""
-        if by_value and self.__module__ == "__main__":
+        module = getattr(self, "__module__", None)
+        qualname = getattr(self, "__qualname__", None)
+        if not isinstance(module, str) or not isinstance(qualname, str):
             return False
-        found: Any = sys.modules.get(self.__module__)
-        for name in self.__qualname__.split("."):
+        if by_value and module == "__main__":
+            return False
+        found: Any = sys.modules.get(module)
+        for name in qualname.split("."):
             found = getattr(found, name, None)
         return found is self
 
     def __copy__(self) -> Any:
-        return self
+        return self._self_copied(copy.copy(self.__wrapped__))
 
     def __deepcopy__(self, memo: Any) -> Any:
-        return self
+        return self._self_copied(copy.deepcopy(self.__wrapped__, memo))
+
+    def _self_copied(self, function: Any) -> Any:
+        """Give the stand-in for a copy; the copy of a function is the function itself."""
+        if function is self.__wrapped__:
+            return self
+        return stand_in(function, self._self_options, observed=self._self_observed)
 
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
@@ -107,7 +122,57 @@ call_steps.add(MeasuredCallable.__call__.__code__)
 
 
 def _rebuilt(function: Any, options: Options, observed: bool) -> MeasuredCallable:  # noqa: FBT001
-    return MeasuredCallable(function, options, observed=observed)
+    return stand_in(function, options, observed=observed)
+
+
+def stand_in(function: Any, options: Options, *, observed: bool) -> MeasuredCallable:
+    """Give the stand-in for *function*, of a class that claims no protocol it does not have."""
+    kind = type(function)
+    made = _classes.get(kind)
+    if made is None:
+        made = _classes[kind] = type("MeasuredCallable", (MeasuredCallable,), _denials(kind))
+    return made(function, options, observed=observed)
+
+
+_classes: WeakKeyDictionary[type, type[MeasuredCallable]] = WeakKeyDictionary()
+
+# wrapt's proxy defines these whatever it wraps. None is how a class says that it has no such
+# method; an operator that is not there leaves the answer to the other operand.
+_CLAIMED = (  # noqa: SIM905 - as a list it would be thirty lines
+    "__aenter__ __aexit__ __aiter__ __anext__ __await__ __bytes__ __complex__ __contains__ "
+    "__delitem__ __enter__ __exit__ __float__ __getitem__ __index__ __int__ __iter__ __len__ "
+    "__next__ __reversed__ __round__ __setitem__"
+).split()
+_OPERATORS = (  # noqa: SIM905 - as above
+    "add and floordiv lshift matmul mod mul or pow rshift sub truediv xor radd rand rfloordiv "
+    "rlshift rmatmul rmod rmul ror rpow rrshift rsub rtruediv rxor"
+).split()
+
+
+def _denials(kind: type) -> dict[str, Any]:
+    """Take back what wrapt's proxy claims and functions of type *kind* do not offer."""
+    namespace: dict[str, Any] = {"__slots__": (), "__module__": __name__}
+    for name in _CLAIMED:
+        if not offers(kind, name):
+            namespace[name] = None
+        elif not offers(MeasuredCallable, name):
+            namespace[name] = _forwarded(name)
+    for operator in _OPERATORS:
+        name = f"__{operator}__"
+        if not offers(kind, name):
+            namespace[name] = _not_implemented
+    return namespace
+
+
+def _forwarded(name: str) -> Any:
+    def forwarded(self: Any, /, *args: Any) -> Any:
+        return bound(self.__wrapped__, name)(*args)
+
+    return forwarded
+
+
+def _not_implemented(self: Any, *_: Any) -> Any:  # noqa: ARG001 - called as a method
+    return NotImplemented
 
 
 def _is_pickled_by_value(frame: Any) -> bool:
@@ -134,12 +199,14 @@ def _gives_generator(function: Any) -> bool:
 def measured(function: Any, options: Options, *, observed: bool) -> Any:
     """Give *function*, measured; a classmethod or staticmethod stays one."""
     _check_measurable(function, options)
-    if isinstance(function, classmethod | staticmethod):
+    if type(function) in {classmethod, staticmethod}:
         inner = measured(function.__func__, options, observed=observed)
-        return type(function)(inner)
+        again = type(function)(inner)
+        vars(again).update(vars(function))
+        return again
     if observed and os.environ.get("TOKENCLOCK_DISABLED", "") not in {"", "0"}:
         return function
-    return MeasuredCallable(function, options.named(name_of(function)), observed=observed)
+    return stand_in(function, options.named(name_of(function)), observed=observed)
 
 
 def _check_measurable(function: Any, options: Options) -> None:
@@ -174,7 +241,7 @@ def name_of(function: Any) -> str:
     qualname = getattr(function, "__qualname__", None)
     if not isinstance(qualname, str):
         return _log.type_name(type(function))
-    module = getattr(function, "__module__", None) or getattr(
-        type(getattr(function, "__self__", None)), "__module__", None
-    )
+    module = getattr(function, "__module__", None)
+    if not module and getattr(function, "__self__", None) is not None:
+        module = type(function.__self__).__module__
     return f"{module}.{qualname}" if module else qualname

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tokenclock import _log
 from tokenclock._reading import NOTHING, ONE_TOKEN, Reading, TokenSource, as_count, checked
@@ -73,9 +73,12 @@ class ChunkReader:
     def _plain(self, chunk: object) -> Reading:
         if chunk is None:
             return NOTHING
-        if isinstance(chunk, str | bytes | bytearray):
-            return ONE_TOKEN if len(chunk) else NOTHING
-        if isinstance(chunk, int):  # the id of a token
+        # Types alone are asked: a class or a length of its own may be any code.
+        kind = type(chunk)
+        for text in (str, bytes, bytearray):
+            if issubclass(kind, text):
+                return ONE_TOKEN if text.__len__(cast("Any", chunk)) else NOTHING
+        if issubclass(kind, int):  # the id of a token
             return ONE_TOKEN
         self.saw_unknown = True
         if self._count_tokens is None:
@@ -141,11 +144,11 @@ def read_value(value: object, options: Options) -> ValueReading:
             return ValueReading(as_count(options.count_tokens(value)), "counted")
         except Exception as error:  # noqa: BLE001 - a reader's failure is not the program's
             _log.failure(
-                f"count_tokens of {options.name!r} failed; the value is not counted", error
+                f"count_tokens of {options.name!r} failed; it does not count this value", error
             )
-    if isinstance(value, MetricsResult):  # a measured function inside a measured function
-        return ValueReading(value.token_count, value.token_source, value.model, value.finish_reason)
-    if isinstance(value, list):
-        # Whatever a subclass says of its length.
-        return ValueReading(list.__len__(value), "length")  # pyright: ignore[reportUnknownMemberType]
+    known: Any = value
+    if issubclass(type(value), MetricsResult):  # a measured function inside a measured function
+        return ValueReading(known.token_count, known.token_source, known.model, known.finish_reason)
+    if issubclass(type(value), list):  # whatever a subclass says of its length
+        return ValueReading(list.__len__(known), "length")  # pyright: ignore[reportUnknownMemberType]
     return UNREAD

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -45,9 +44,16 @@ class Handover:
             return self._by_shape(run, given, now_ns)
         except Exception as error:  # noqa: BLE001 - our own failure never reaches the program
             _log.failure(f"Measuring what {run.options.name!r} gave failed", error)
-            if not run.streamed:
+            if run.streamed:
+                run.stopped()
+            else:
                 run.returned(None, now_ns, works_later=True)
             return given
+
+    def unmeasured(self, run: Run, given: object) -> None:
+        """End the run of an awaitable that is used in a way that is not measured."""
+        _warn_unmeasured(run, given)
+        run.returned(None, run.clock(), works_later=True)
 
     def _by_shape(self, run: Run, given: object, now_ns: int) -> Any:
         if type(given) in _PLAIN_VALUES and not run.options.streams:
@@ -119,22 +125,24 @@ def _is_stream_for(run: Run, given: object) -> bool:
     streams = run.options.streams
     if streams is None:
         return is_stream(type(given)) and not _is_awaitable_generator(given)
-    return streams and is_iterable(type(given))
+    if not streams or _is_awaitable_generator(given):
+        return False
+    return is_stream(type(given)) or (is_iterable(type(given)) and not is_awaitable(given))
 
 
 def _is_awaitable_generator(given: object) -> bool:
-    return is_awaitable(given) and not hasattr(type(given), "__await__")
+    return is_awaitable(given) and not offers(type(given), "__await__")
 
 
 def _is_mock(given: object) -> bool:
     mock = sys.modules.get("unittest.mock")
-    return mock is not None and isinstance(given, mock.NonCallableMock)
+    return mock is not None and issubclass(type(given), mock.NonCallableMock)
 
 
 def _is_future(given: object) -> bool:
     # What asyncio.isfuture() looks at; importing asyncio for it would cost more than we do.
     return (
-        hasattr(type(given), "_asyncio_future_blocking")
+        offers(type(given), "_asyncio_future_blocking")
         and getattr(given, "_asyncio_future_blocking", None) is not None
     )
 
@@ -142,10 +150,10 @@ def _is_future(given: object) -> bool:
 def _works_later(given: object) -> bool:
     """Whether the work behind this value has not been done by the time it is returned."""
     futures = sys.modules.get("concurrent.futures._base")
-    if futures is not None and isinstance(given, futures.Future):
+    if futures is not None and issubclass(type(given), futures.Future):
         return True
     kind = type(given)
-    if isinstance(given, os.PathLike | memoryview):
+    if kind is memoryview or offers(kind, "__fspath__"):
         return False  # paths are context managers until Python 3.13, and hold no work
     return (offers(kind, "__enter__") and offers(kind, "__exit__")) or (
         offers(kind, "__aenter__") and offers(kind, "__aexit__")

@@ -147,12 +147,12 @@ def _enter(self: Any) -> Any:
     return self if given is original else given
 
 
-def _exit(self: Any, /, *args: Any) -> Any:
+def _exit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     original = self._tc_original
     try:
-        given = type(original).__exit__(original, *args)
+        given = type(original).__exit__(original, *args, **kwargs)
     except BaseException as error:
-        _left_with(self, args[1], error)
+        _left_with(self, args[1] if len(args) > 1 else None, error)
         raise
     _closed(self)
     return given
@@ -235,12 +235,12 @@ async def _aenter(self: Any) -> Any:
     return self if given is original else given
 
 
-async def _aexit(self: Any, /, *args: Any) -> Any:
+async def _aexit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     original = self._tc_original
     try:
-        given = await type(original).__aexit__(original, *args)
+        given = await type(original).__aexit__(original, *args, **kwargs)
     except BaseException as error:
-        _left_with(self, args[1], error)
+        _left_with(self, args[1] if len(args) > 1 else None, error)
         raise
     _closed(self)
     return given

@@ -27,7 +27,7 @@ from tokenclock._attributes import AttributeValue  # noqa: TC001 - typing.get_ty
 from tokenclock._callables import name_of
 from tokenclock._clock import Clock  # noqa: TC001 - typing.get_type_hints needs it
 from tokenclock._handover import watched
-from tokenclock._options import Options
+from tokenclock._options import Options, refuse_unknown
 from tokenclock._proxy import Proxy
 from tokenclock._reading import Reading  # noqa: TC001 - typing.get_type_hints needs it
 from tokenclock._result import MetricsResult
@@ -86,6 +86,7 @@ def measure(
     attributes: Mapping[str, AttributeValue] | None = None,
     sinks: Iterable[Sink] = (),
     clock: Clock | None = None,
+    **unknown: Any,
 ) -> Any:
     """
     Measure a stream inline, without a decorator.
@@ -109,6 +110,7 @@ def measure(
         sinks: Callables that take the finished result, besides the global ones. The result's
             ``value`` is ``None``.
         clock: Gives monotonic nanoseconds as ``int``; by default ``time.perf_counter_ns``.
+        **unknown: Refused: there are no other options.
 
     Returns:
         The measured stream around *stream*.
@@ -127,6 +129,7 @@ def measure(
 
     .. versionadded:: 0.1.0
     """
+    refuse_unknown(unknown, where="measure")
     if not is_iterable(type(stream)):
         kind = _log.type_name(type(stream))
         hint = "Await it first." if inspect.isawaitable(stream) else "Pass the stream itself."
@@ -187,6 +190,6 @@ def metrics_of(measured_object: Any) -> MetricsResult[Any] | None:
         return run.result()
     try:
         watched_run = watched.get(measured_object)
-    except TypeError:  # neither hashable nor weakly referable: no future
+    except Exception:  # noqa: BLE001 - whatever its __hash__ raises, it is no future of ours
         return None
     return None if watched_run is None else watched_run.result()

@@ -103,7 +103,7 @@ def _check_callable(name: str, value: object, wanted: str) -> None:
     if not callable(value):
         msg = f"Cannot use {name}={value!r}: it is not callable. Pass {wanted}."
         raise InvalidOptionError(msg, option=name)
-    if inspect.iscoroutinefunction(value):
+    if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(type(value).__call__):
         msg = (
             f"Cannot use {name}={value!r}: it is a coroutine function, and a chunk is read "
             f"without waiting. Pass {wanted}."

@@ -98,17 +98,40 @@ class Proxy:
 
 
 def offers(kind: type, name: str) -> bool:
-    """Whether a type defines a method that ``object`` does not define for it."""
-    return any(name in base.__dict__ for base in kind.__mro__ if base is not object)
+    """Whether a type has a method of its own; ``None`` is how one says that it has none."""
+    return _defined(kind, name) is not None
+
+
+def _defined(kind: type, name: str, default: object = None) -> object:
+    """Give what a type defines under a name, apart from what ``object`` defines for it."""
+    for base in kind.__mro__:
+        if name in base.__dict__ and base is not object:
+            return base.__dict__[name]
+    return default
+
+
+def bound(original: Any, name: str) -> Any:
+    """Give a special method of an object, looked up on its type and bound as Python would."""
+    kind = type(original)
+    for base in kind.__mro__:
+        if name in base.__dict__:
+            found = base.__dict__[name]
+            bind = getattr(type(found), "__get__", None)
+            return found if bind is None else bind(found, original, kind)
+    raise AttributeError(name)
+
+
+_COMPARISONS = frozenset({"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"})
 
 
 def forward(name: str) -> Callable[..., Any]:
     """Make a method that asks the original, as Python would: by its type."""
+    is_comparison = name in _COMPARISONS
 
-    def forwarded(self: Proxy, /, *args: Any) -> Any:
-        original = self._tc_original
-        bare = [_bare(one) for one in args]
-        return getattr(type(original), name)(original, *bare)
+    def forwarded(self: Proxy, /, *args: Any, **kwargs: Any) -> Any:
+        # Two stand-ins compare as their originals do; elsewhere an argument is what it is.
+        given = [_bare(one) for one in args] if is_comparison else args
+        return bound(self._tc_original, name)(*given, **kwargs)
 
     forwarded.__name__ = name
     return forwarded
@@ -151,7 +174,9 @@ class ClassesByOriginal:
         }
         for name in FORWARDED:
             if offers(kind, name):
-                namespace[name] = forward(name) if getattr(kind, name) is not None else None
+                namespace[name] = forward(name)
+            elif _defined(kind, name, default=kind) is None:  # as in __hash__ = None
+                namespace[name] = None
         hands = self._hands_for(kind)
         namespace.update({name: hand for name, hand in hands.items() if offers(kind, name)})
         # Some programs know an SDK's stream by its type's name.

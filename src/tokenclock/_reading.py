@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, SupportsIndex
+from typing import Literal, NamedTuple, SupportsIndex, cast
 
 Channel = Literal["text", "reasoning", "tool"]
 TokenSource = Literal["counted", "usage", "length", "chunks", "items"]
@@ -133,9 +133,10 @@ def bounded_text(text: object) -> str | None:
     >>> bounded_text("stop\x1b[31m")
     'stop[31m'
     """
-    if not isinstance(text, str):
+    if not issubclass(type(text), str):
         return None
-    plain = str.__str__(text[: 5 * LONGEST_TEXT])  # an Enum that is a str says its value
+    # str's own methods: a subclass may have others, and an Enum that is a str says its value here.
+    plain = str.__str__(str.__getitem__(cast("str", text), slice(5 * LONGEST_TEXT)))
     if len(plain) > LONGEST_TEXT or not plain.isprintable():
         plain = "".join(filter(str.isprintable, plain))[:LONGEST_TEXT]
     return plain

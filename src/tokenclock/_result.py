@@ -193,6 +193,12 @@ class MetricsResult(Generic[T_co]):
 
         .. versionadded:: 0.1.0
         """
+        if not isinstance(record, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            msg = (
+                f"Cannot read a result from an object of type {type(record).__name__!r}: it is "
+                "no mapping. Pass what MetricsResult.to_dict() gave, or json.loads() of its text."
+            )
+            raise InvalidRecordError(msg)
         values = {name: record[name] for name in _FIELD_NAMES if name in record}
         missing = sorted(_REQUIRED - values.keys())
         if missing:

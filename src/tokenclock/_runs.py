@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import atexit
+import builtins
 import contextvars
 import itertools
 import os
@@ -186,7 +187,13 @@ def outcome_of(error: BaseException, stop: type | None) -> Outcome:
 
 
 def _is_cancellation(error: BaseException) -> bool:
-    """Tell a cancellation by asyncio or trio, without importing either."""
+    """Tell a cancellation by asyncio or trio, also a group of nothing else, importing neither."""
+    group = getattr(builtins, "BaseExceptionGroup", None) or getattr(
+        sys.modules.get("exceptiongroup"), "BaseExceptionGroup", None
+    )
+    if group is not None and isinstance(error, group):
+        members: Any = error
+        return all(map(_is_cancellation, members.exceptions))
     for module, name in (("asyncio.exceptions", "CancelledError"), ("trio", "Cancelled")):
         kind = getattr(sys.modules.get(module), name, None)
         if kind is not None and isinstance(error, kind):

@@ -56,6 +56,12 @@ def check_sink(sink: Sink) -> Sink:
             "Pass a function that takes one MetricsResult."
         )
         raise InvalidOptionError(msg, option="sinks")
+    if inspect.isclass(sink):
+        msg = (
+            f"Cannot send results to the class {sink.__qualname__}: calling it makes an object. "
+            f"Pass an object: {sink.__qualname__}()."
+        )
+        raise InvalidOptionError(msg, option="sinks")
     if inspect.iscoroutinefunction(sink) or inspect.iscoroutinefunction(type(sink).__call__):
         msg = (
             f"Cannot send results to {sink!r}: it is a coroutine function, and nobody would "
@@ -293,10 +299,19 @@ class LoggingSink:
     ) -> None:
         import logging  # noqa: PLC0415 - costs milliseconds that importing tokenclock need not
 
+        is_logger = hasattr(logger, "isEnabledFor")  # an adapter will do
+        if not isinstance(logger, str) and not is_logger:
+            msg = (
+                f"Cannot log to {logger!r}: it is no logger. "
+                "Pass a logger or its name; a level goes to level=."
+            )
+            raise InvalidOptionError(msg, option="logger")
         self._logger = logging.getLogger(logger) if isinstance(logger, str) else logger
         number: Any = level
         if isinstance(level, str):  # getLevelNamesMapping is there from Python 3.11 on
-            number = logging.getLevelName(level)  # pyright: ignore[reportDeprecated]
+            known = logging.getLevelName(level)  # pyright: ignore[reportDeprecated]
+            upper = logging.getLevelName(level.upper())  # pyright: ignore[reportDeprecated]
+            number = known if isinstance(known, int) else upper
         if not isinstance(number, int) or isinstance(number, bool):
             msg = (
                 f"Cannot log at level={level!r}: there is no such level. "

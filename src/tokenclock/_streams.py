@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tokenclock._hands import hands_for
-from tokenclock._proxy import ClassesByOriginal, Proxy, offers
+from tokenclock._proxy import ClassesByOriginal, Proxy, bound, offers
 
 if TYPE_CHECKING:
     from tokenclock._result import MetricsResult
@@ -95,7 +95,11 @@ def _collect(self: Any) -> Any:
 
 
 async def _acollect(self: Any) -> Any:
-    """Do what ``collect`` does, for an async stream."""
+    """
+    Read what is left of the stream, and give the result with the chunks as ``value``.
+
+    To be awaited. What the stream raises passes on as it is; ``metrics`` has the numbers then.
+    """
     if offers(type(self), "__aiter__"):
         chunks = [chunk async for chunk in self]
     else:
@@ -106,6 +110,10 @@ async def _acollect(self: Any) -> Any:
             except StopAsyncIteration:
                 break
     return self._tc_run.result_with(chunks)
+
+
+_acollect.__name__ = "acollect"
+_acollect.__qualname__ = "AsyncMeasuredStream.acollect"  # a warning of one not awaited says so
 
 
 def _metrics(self: Any) -> Any:
@@ -254,9 +262,9 @@ def stream_around(original: object, run: Run, *, observed: bool, owner: object =
     made = _class_for(kind)
     stream = made(original, run, observed=observed, owner=owner)
     if "__next__" in made.__dict__:
-        object.__setattr__(stream, "_tc_next", (run, kind.__next__.__get__(original, kind)))
+        object.__setattr__(stream, "_tc_next", (run, bound(original, "__next__")))
     if "__anext__" in made.__dict__:
-        object.__setattr__(stream, "_tc_anext", (run, kind.__anext__.__get__(original, kind)))
+        object.__setattr__(stream, "_tc_anext", (run, bound(original, "__anext__")))
     return stream
 
 

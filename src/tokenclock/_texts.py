@@ -122,7 +122,7 @@ def _rate(result: MetricsResult[Any]) -> str:
 
 def _tokens(result: MetricsResult[Any]) -> str:
     if result.token_count is None:
-        return "n/a (pass count_tokens= to count them)"
+        return "n/a (count_tokens= counts them)" if result.outcome == "completed" else "n/a"
     source = ""
     if result.token_source is not None:  # a record of a later version may name one of its own
         source = f" ({_SOURCES.get(result.token_source, result.token_source)})"
@@ -155,7 +155,7 @@ def quantile(ordered: Sequence[float], fraction: float) -> float:
 
 def _consumer_share(result: MetricsResult[Any]) -> str:
     share = result.consumer_time / result.generation_latency
-    return f"{_duration(result.consumer_time)} ({share:.0%} of the latency), not the model's"
+    return f"{_duration(result.consumer_time)} ({share:.0%} of the latency) in your code"
 
 
 def _duration(seconds: float | None) -> str:
