@@ -513,7 +513,9 @@ def test_a_value_that_count_tokens_cannot_count_is_counted_without_it(
     assert result.token_count == tokens
     assert result.token_source == source
     [record] = caplog.records
-    assert record.getMessage() == f"count_tokens of 'f' failed; it does not count this value: {kind}"
+    assert (
+        record.getMessage() == f"count_tokens of 'f' failed; it does not count this value: {kind}"
+    )
     assert record.exc_info is not None
     assert record.exc_info[2] is not None
     assert "secret" not in caplog.text
