@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tokenclock import _sinks, add_sink
 from tokenclock._runs import live_runs
 from tokenclock.testing import CollectingSink, FakeClock
+
+# A busy machine is no failure, and CI tries the same examples every time.
+settings.register_profile(
+    "tokenclock",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("tokenclock")
 
 
 @pytest.fixture

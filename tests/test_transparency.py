@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 
 from programs import (
     Operation,
@@ -23,7 +23,7 @@ from tokenclock import capture, metrics_decorator, observe
 from tokenclock.testing import FakeClock
 
 decorators = pytest.mark.parametrize("decorator", [observe, metrics_decorator])
-quick = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=120)
 
 
 def bare(function: Any) -> Any:
