@@ -59,7 +59,7 @@ class MeasuredCallable(_ObjectProxy):  # type: ignore[misc]  # wrapt is not type
             current_call.reset(token)
             return hand_over(run, given)
         except BaseException as error:
-            if current_call.get() == run.call_id:
+            if current_call.get() == run.call_id:  # a signal may strike before the token is there
                 current_call.set(before)
             run.raised(error, None)
             raise
@@ -68,12 +68,12 @@ class MeasuredCallable(_ObjectProxy):  # type: ignore[misc]  # wrapt is not type
         bind = getattr(type(self.__wrapped__), "__get__", None)
         if bind is None:
             return self
-        bound = bind(self.__wrapped__, instance, owner)
-        if bound is self.__wrapped__:
+        method = bind(self.__wrapped__, instance, owner)
+        if method is self.__wrapped__:
             return self
-        if inspect.ismethod(bound) and bound.__func__ is self.__wrapped__:
-            return type(bound)(self, bound.__self__)
-        return stand_in(bound, self._self_options, observed=self._self_observed)
+        if inspect.ismethod(method) and method.__func__ is self.__wrapped__:
+            return type(method)(self, method.__self__)
+        return stand_in(method, self._self_options, observed=self._self_observed)
 
     @property  # type: ignore[misc]  # isinstance() asks here, and the function answers
     def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]  # as above

@@ -12,7 +12,8 @@ from tokenclock._result import MetricsResult
 if TYPE_CHECKING:
     from tokenclock._options import Options
 
-# Chunks of exactly these types, if not empty, are one token: the hands know them by themselves.
+# Chunks of exactly these types, if true, are one token; after the first of a stream the hands take
+# the others of its type by themselves.
 PLAIN_TYPES: frozenset[type] = frozenset({str, bytes, int})
 
 

@@ -24,7 +24,7 @@ from tokenclock._reading import (
     Usage,
     updated_usage,
 )
-from tokenclock._timeline import NO_GAPS, NS_PER_SECOND, Marks, Timeline, TokenGaps
+from tokenclock._timeline import NO_GAPS, NS_PER_SECOND, Marks, Timeline, TokenGaps, seconds_of
 
 if TYPE_CHECKING:
     from tokenclock._options import Options
@@ -346,7 +346,7 @@ class Recorder:
             "time_per_output_token": self._time_per_output_token(tokens, source),
             "inter_token_latencies": TokenGaps(self.marks, kept),
             "consumer_time_before_first_token": (
-                _seconds(self.consumer_before_first_ns) if saw_token else None
+                seconds_of(self.consumer_before_first_ns) if saw_token else None
             ),
             "input_token_count": usage.input_tokens,
             "reasoning_token_count": usage.reasoning_tokens,
@@ -396,7 +396,7 @@ class Recorder:
             denominator -= self.usage.reasoning_tokens or 0
         if denominator < 1:
             return None
-        return _seconds(self.last_token_ns - self.first_token_ns) / denominator
+        return seconds_of(self.last_token_ns - self.first_token_ns) / denominator
 
 
 # What a value's result says before anything was read of the value.
@@ -427,11 +427,7 @@ def _held(requests: Sequence[int], arrivals: Sequence[int], given: int) -> int:
 
 
 def _since(start: int, stamp: int | None) -> float | None:
-    return None if stamp is None else _seconds(stamp - start)
-
-
-def _seconds(nanoseconds: int) -> float:
-    return max(nanoseconds, 0) / NS_PER_SECOND
+    return None if stamp is None else seconds_of(stamp - start)
 
 
 def _utc(wall: int) -> datetime:

@@ -99,8 +99,8 @@ class Timeline(Sequence[TimelineEntry]):
     def _entry(self, place: int) -> TimelineEntry:
         marks = self._marks
         return TimelineEntry(
-            requested=_seconds(marks.requests[place] - self._start),
-            arrived=_seconds(marks.arrivals[place] - self._start),
+            requested=seconds_of(marks.requests[place] - self._start),
+            arrived=seconds_of(marks.arrivals[place] - self._start),
             tokens=marks.tokens[place],
             channel=CHANNELS[marks.channels[place]],
         )
@@ -126,8 +126,8 @@ class Timeline(Sequence[TimelineEntry]):
         """
         marks, length, start = self._marks, self._length, self._start
         return {
-            "requested": [_seconds(stamp - start) for stamp in marks.requests[:length]],
-            "arrived": [_seconds(stamp - start) for stamp in marks.arrivals[:length]],
+            "requested": [seconds_of(stamp - start) for stamp in marks.requests[:length]],
+            "arrived": [seconds_of(stamp - start) for stamp in marks.arrivals[:length]],
             "tokens": marks.tokens[:length].tolist(),
             "channel": [CHANNELS[code] for code in marks.channels[:length]],
         }
@@ -219,7 +219,7 @@ def _gaps_of(marks: Marks | None, length: int) -> Iterator[float]:
         if not tokens:
             continue
         if previous is not None:
-            yield _seconds(max(arrived - previous, 0))
+            yield seconds_of(max(arrived - previous, 0))
         previous = arrived
 
 
@@ -241,7 +241,8 @@ def _same_items(mine: Sequence[Any], other: Any) -> bool:
     return len(mine) == len(items) and all(a == b for a, b in zip(mine, items, strict=True))
 
 
-def _seconds(nanoseconds: int) -> float:
+def seconds_of(nanoseconds: int) -> float:
+    """Give a duration in seconds, never negative."""
     return max(nanoseconds, 0) / NS_PER_SECOND
 
 
