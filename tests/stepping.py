@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import pytest
 
 from tokenclock import MetricsResult, Reading, metrics_decorator
-from tokenclock._chunks import ChunkReader
 from tokenclock.testing import FakeClock, Script
 
 T = TypeVar("T")
@@ -109,11 +108,31 @@ def as_it_is(chunk: Reading) -> Reading:
     return chunk
 
 
-def know_readings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make readings chunks of a known shape, as those of a provider are."""
-    plain = ChunkReader._plain
+def frame(
+    content: str | None = None,
+    *,
+    index: int = 0,
+    finish_reason: str | None = None,
+    model: str | None = None,
+    usage: Mapping[str, Any] | None = None,
+    **delta: Any,
+) -> dict[str, Any]:
+    """Give a chunk as OpenAI's servers send it: by itself blank, with content one token."""
+    choice = {
+        "index": index,
+        "delta": {"content": content, **delta},
+        "finish_reason": finish_reason,
+    }
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1_700_000_000,
+        "model": model,
+        "choices": [choice],
+        "usage": usage,
+    }
 
-    def known(self: ChunkReader, chunk: object) -> Reading:
-        return chunk if isinstance(chunk, Reading) else plain(self, chunk)
 
-    monkeypatch.setattr(ChunkReader, "_plain", known)
+def usage_frame(output: int | None = None, **usage: Any) -> dict[str, Any]:
+    """Give a chunk that says what was used, with no choice in it; *usage* in OpenAI's words."""
+    return {**frame(usage={"completion_tokens": output, **usage}), "choices": []}

@@ -16,6 +16,7 @@ import pytest
 import tokenclock
 import tokenclock._typing
 import tokenclock.errors
+import tokenclock.readers
 import tokenclock.testing
 
 SNAPSHOT = Path(__file__).parent / "data" / "public_api.txt"
@@ -23,6 +24,8 @@ LINE_WIDTH = 100
 INDENT = "    "
 
 # None of these may be imported by `import tokenclock`: each costs milliseconds or needs an extra.
+MODULES = (tokenclock, tokenclock.errors, tokenclock.readers, tokenclock.testing)
+
 NOT_AT_IMPORT = {
     "asyncio",
     "concurrent.futures",
@@ -32,6 +35,7 @@ NOT_AT_IMPORT = {
     "logging",
     "multiprocessing",
     "tokenclock._typing",
+    "tokenclock.readers",
     "tokenclock.testing",
     "typing_extensions",
     "unittest",
@@ -73,7 +77,7 @@ def test_unknown_names_are_refused() -> None:
         getattr(tokenclock, "observer")  # noqa: B009 - a checker would refuse the attribute
 
 
-@pytest.mark.parametrize("module", [tokenclock, tokenclock.errors, tokenclock.testing])
+@pytest.mark.parametrize("module", MODULES)
 def test_everything_public_says_since_when(module: ModuleType) -> None:
     """Every public class and function has a docstring that names the version it came with."""
     silent = [
@@ -107,6 +111,7 @@ def test_options_are_the_same_everywhere() -> None:
     known = {*types.StreamSettings.__annotations__, *types.Settings.__annotations__}
     assert _keyword_only(tokenclock.metrics_decorator) == known
     assert _keyword_only(tokenclock.observe) == known
+    assert _keyword_only(tokenclock.instrument) == known - {"streams"}
     assert _keyword_only(tokenclock.measure) == known - {"streams"} | {"since"}
 
 
@@ -120,7 +125,7 @@ def _keyword_only(function: Any) -> set[str]:
 
 def surface() -> Iterator[str]:
     """Write every public name with its signature, in a form that reads well as a diff."""
-    for module in (tokenclock, tokenclock.errors, tokenclock.testing):
+    for module in MODULES:
         yield f"# {module.__name__}"
         for name, member in public(module):
             yield ""

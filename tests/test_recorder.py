@@ -19,11 +19,12 @@ from stepping import (
     collect,
     every_shape,
     finished,
-    know_readings,
+    frame,
     now,
     read,
     step,
     stream_of,
+    usage_frame,
 )
 from tokenclock import MetricsResult, Reading, Usage, _recorder, capture, measure, metrics_decorator
 from tokenclock._options import Options
@@ -31,6 +32,7 @@ from tokenclock._recorder import MOST_MARKS, Recorder
 from tokenclock.testing import AsyncScriptedStream, FakeClock, Script, ScriptedStream
 
 TOKEN = Reading(tokens=1)
+WORD = frame("a")  # the same from a provider
 EPOCH_NS = 1_700_000_000_000_000_000
 EPOCH = datetime(2023, 11, 14, 22, 13, 20, tzinfo=timezone.utc)
 
@@ -237,24 +239,18 @@ def test_readings_of_read_chunk_count(shape: str, clock: FakeClock) -> None:
 
 
 @every_shape
-def test_chunks_of_known_shape_count_one_each(
-    shape: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chunks_of_known_shape_count_one_each(shape: str, clock: FakeClock) -> None:
     """Where nobody counted, token-bearing chunks are the count, and the source says so."""
-    know_readings(monkeypatch)
-    result = counted(shape, clock, [Reading(), TOKEN, "b", 3, b"c", ""])
+    result = counted(shape, clock, [frame(), WORD, "b", 3, b"c", ""])
 
     assert result.token_count == 4
     assert result.token_source == "chunks"
 
 
 @every_shape
-def test_usage_after_the_last_token_counts(
-    shape: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_usage_after_the_last_token_counts(shape: str, clock: FakeClock) -> None:
     """A provider's usage is the count where only blank chunks follow it."""
-    know_readings(monkeypatch)
-    result = counted(shape, clock, [TOKEN, TOKEN, usage(9), Reading(), ""])
+    result = counted(shape, clock, [WORD, WORD, usage_frame(9), frame(), ""])
 
     assert result.token_count == 9
     assert result.token_source == "usage"
@@ -262,25 +258,19 @@ def test_usage_after_the_last_token_counts(
 
 
 @every_shape
-def test_usage_in_the_last_tokens_chunk_counts(
-    shape: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_usage_in_the_last_tokens_chunk_counts(shape: str, clock: FakeClock) -> None:
     """Usage that comes with a token covers that token."""
-    know_readings(monkeypatch)
-    result = counted(shape, clock, [TOKEN, Reading(tokens=1, usage=Usage(output_tokens=9))])
+    result = counted(shape, clock, [WORD, frame("a", usage={"completion_tokens": 9})])
 
     assert result.token_count == 9
     assert result.token_source == "usage"
 
 
 @every_shape
-@pytest.mark.parametrize("late", [TOKEN, "plain"])
-def test_usage_before_a_token_does_not_count(
-    shape: str, late: object, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("late", [WORD, "plain"])
+def test_usage_before_a_token_does_not_count(shape: str, late: object, clock: FakeClock) -> None:
     """A token after the usage, read or plain, is not in it."""
-    know_readings(monkeypatch)
-    result = counted(shape, clock, [TOKEN, usage(9), late])
+    result = counted(shape, clock, [WORD, usage_frame(9), late])
 
     assert result.token_count == 2
     assert result.token_source == "chunks"
@@ -288,11 +278,11 @@ def test_usage_before_a_token_does_not_count(
 
 @every_shape
 def test_later_usage_without_output_leaves_the_count_to_chunks(
-    shape: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    shape: str, clock: FakeClock
 ) -> None:
     """Usage that says nothing of the output is no count."""
-    know_readings(monkeypatch)
-    result = counted(shape, clock, [usage(0, input_tokens=7), TOKEN, usage(cached_tokens=3)])
+    cached = usage_frame(prompt_tokens_details={"cached_tokens": 3})
+    result = counted(shape, clock, [usage_frame(0, prompt_tokens=7), WORD, cached])
 
     assert result.token_count == 1
     assert result.token_source == "chunks"
@@ -305,30 +295,20 @@ def test_later_usage_without_output_leaves_the_count_to_chunks(
     ("reported", "tokens", "source"), [(1, 3, "chunks"), (3, 3, "usage"), (8, 8, "usage")]
 )
 def test_with_several_choices_the_larger_count_wins(
-    *,
-    shape: str,
-    reported: int,
-    tokens: int,
-    source: str,
-    clock: FakeClock,
-    monkeypatch: pytest.MonkeyPatch,
+    shape: str, reported: int, tokens: int, source: str, clock: FakeClock
 ) -> None:
     """Usage of one choice does not shrink the count of all."""
-    know_readings(monkeypatch)
-    other = Reading(tokens=1, choice=1)
-    result = counted(shape, clock, [TOKEN, other, TOKEN, usage(reported)])
+    other = frame("a", index=1)
+    result = counted(shape, clock, [WORD, other, WORD, usage_frame(reported)])
 
     assert result.token_count == tokens
     assert result.token_source == source
 
 
 @every_shape
-def test_with_one_choice_usage_wins_over_more_chunks(
-    shape: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_one_choice_usage_wins_over_more_chunks(shape: str, clock: FakeClock) -> None:
     """A provider that splits a token over chunks knows better than the chunks."""
-    know_readings(monkeypatch)
-    result = counted(shape, clock, [TOKEN, TOKEN, TOKEN, usage(2)])
+    result = counted(shape, clock, [WORD, WORD, WORD, usage_frame(2)])
 
     assert result.token_count == 2
     assert result.token_source == "usage"
@@ -336,11 +316,10 @@ def test_with_one_choice_usage_wins_over_more_chunks(
 
 @every_shape
 def test_usage_that_counts_no_more_than_the_first_chunk_gives_no_tpot(
-    shape: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    shape: str, clock: FakeClock
 ) -> None:
     """Where nothing is left to divide by, there is no time per token."""
-    know_readings(monkeypatch)
-    result = counted(shape, clock, [TOKEN, TOKEN, usage(1)])
+    result = counted(shape, clock, [WORD, WORD, usage_frame(1)])
 
     assert result.token_count == 1
     assert result.time_per_output_token is None
@@ -384,18 +363,20 @@ def test_the_counts_that_nobody_reported_are_none(shape: str, clock: FakeClock) 
 
 
 @every_shape
-def test_model_usage_and_channel_are_read_beside_count_tokens(
-    shape: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_model_usage_and_channel_are_read_beside_count_tokens(shape: str, clock: FakeClock) -> None:
     """count_tokens takes over the count and nothing else."""
-    know_readings(monkeypatch)
     chunks = [
-        Reading(tokens=1, channel="reasoning", model="llama-3"),
-        Reading(tokens=1, channel="text", finish_reason="stop"),
-        usage(9, input_tokens=4, cached_tokens=2, reasoning_tokens=1),
+        frame(reasoning_content="a", model="llama-3"),
+        frame("a", finish_reason="stop"),
+        usage_frame(
+            9,
+            prompt_tokens=4,
+            prompt_tokens_details={"cached_tokens": 2},
+            completion_tokens_details={"reasoning_tokens": 1},
+        ),
     ]
     result = counted(
-        shape, clock, chunks, count_tokens=lambda chunk: chunk.tokens * 2, model="llama"
+        shape, clock, chunks, count_tokens=lambda chunk: 2 * len(chunk["choices"]), model="llama"
     )
 
     assert result.token_count == 4

@@ -14,11 +14,12 @@ from stepping import (
     close,
     every_shape,
     finished,
-    know_readings,
+    frame,
     read,
     script_at,
     step,
     stream_of,
+    usage_frame,
 )
 from tokenclock import Reading, Usage, capture, metrics_decorator
 
@@ -230,14 +231,11 @@ def test_a_role_frame_and_a_usage_frame_are_not_tokens(shape: str, clock: FakeCl
 
 
 @every_shape
-def test_usage_of_an_opening_frame_is_not_the_count(
-    shape: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_usage_of_an_opening_frame_is_not_the_count(shape: str, clock: FakeClock) -> None:
     """A provider that opens with 0 output tokens has not counted what comes after."""
-    know_readings(monkeypatch)
-    opening = Reading(usage=Usage(input_tokens=25, output_tokens=0))
-    arrivals: dict[float, Any] = {5: opening, **dict.fromkeys(range(10, 110, 10), TOKEN)}
-    stream = stream_of(shape, script_at(clock, {**arrivals, 200: TOKEN}, end=210))
+    opening = usage_frame(0, prompt_tokens=25)
+    arrivals: dict[float, Any] = {5: opening, **dict.fromkeys(range(10, 110, 10), frame("a"))}
+    stream = stream_of(shape, script_at(clock, {**arrivals, 200: frame("a")}, end=210))
     for _ in range(11):
         step(stream)
     close(stream)

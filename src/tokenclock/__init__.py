@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tokenclock._decorator import metrics_decorator, observe
+from tokenclock._instrument import instrument, uninstrument
 from tokenclock._measure import measure, metrics_of
 from tokenclock._reading import Reading, Usage
 from tokenclock._result import MetricsResult
@@ -40,12 +41,14 @@ __all__ = [
     "__version__",
     "add_sink",
     "capture",
+    "instrument",
     "labels",
     "measure",
     "metrics_decorator",
     "metrics_of",
     "observe",
     "remove_sink",
+    "uninstrument",
 ]
 
 

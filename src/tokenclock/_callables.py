@@ -13,6 +13,7 @@ import functools
 import inspect
 import os
 import sys
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -45,12 +46,14 @@ class MeasuredCallable(_ObjectProxy):  # type: ignore[misc]  # wrapt is not type
         self._self_options = options
         self._self_observed = observed
         # All that a call needs, in one look: attributes of a wrapt proxy are slow to read.
-        self._self_call = (function, options, _is_lazy(function), _HANDOVERS[observed])
+        self._self_call = (
+            function, options, _is_lazy(function), _HANDOVERS[observed], _place_of_model(function),
+        )  # fmt: skip
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        function, options, is_lazy, hand_over = self._self_call
+        function, options, is_lazy, hand_over, model_at = self._self_call
         before = current_call.get()
-        run = Run(options, kwargs)
+        run = Run(options, {"model": args[model_at]} if model_at < len(args) else kwargs)
         try:
             if not is_lazy:
                 run.begin()
@@ -192,6 +195,18 @@ def _is_lazy(function: Any) -> bool:
     )
 
 
+def _place_of_model(function: Any) -> int:
+    """Give the place of the argument *model* among those given by position; past all if none."""
+    bound_first = 0
+    if inspect.ismethod(function):
+        function, bound_first = function.__func__, 1
+    code = getattr(function, "__code__", None)
+    if not isinstance(code, CodeType):
+        return sys.maxsize
+    names = code.co_varnames[: code.co_argcount]
+    return names.index("model") - bound_first if "model" in names else sys.maxsize
+
+
 def _gives_generator(function: Any) -> bool:
     return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
@@ -204,9 +219,14 @@ def measured(function: Any, options: Options, *, observed: bool) -> Any:
         again = type(function)(inner)
         vars(again).update(vars(function))
         return again
-    if observed and os.environ.get("TOKENCLOCK_DISABLED", "") not in {"", "0"}:
+    if observed and is_disabled():
         return function
     return stand_in(function, options.named(name_of(function)), observed=observed)
+
+
+def is_disabled() -> bool:
+    """Whether the environment says that ``observe`` shall measure nothing."""
+    return os.environ.get("TOKENCLOCK_DISABLED", "") not in {"", "0"}
 
 
 def _check_measurable(function: Any, options: Options) -> None:

@@ -1,4 +1,4 @@
-"""Which reading fits a chunk: plain ones at once, the user's own functions where given."""
+"""Which reading fits a chunk: plain ones at once, the user's functions where given, providers'."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tokenclock import _log
-from tokenclock._reading import NOTHING, ONE_TOKEN, Reading, TokenSource, as_count, checked
+from tokenclock._providers import ProviderReader, read_response
+from tokenclock._reading import NOTHING, ONE_TOKEN, Reading, TokenSource, Usage, as_count, checked
 from tokenclock._result import MetricsResult
 
 if TYPE_CHECKING:
@@ -27,16 +28,22 @@ class ChunkReader:
     Attributes:
         source: What a sum of the readings' tokens is worth as a count.
         saw_unknown: Whether a chunk had no known shape.
+        has_failed: Whether a function of the user's failed after it may have counted tokens.
     """
 
-    __slots__ = ("_count_tokens", "_options", "_read_chunk", "_totals", "saw_unknown", "source")
+    __slots__ = (
+        "_count_tokens", "_options", "_provider", "_read_chunk", "_totals", "has_failed",
+        "saw_unknown", "source",
+    )  # fmt: skip
 
     def __init__(self, options: Options) -> None:
         self._options = options
         self._count_tokens = options.count_tokens
         self._read_chunk: Callable[[Any], Any] | None = None
         self._totals: dict[int, int] = {}
+        self._provider: ProviderReader | None = None
         self.saw_unknown = False
+        self.has_failed = False
         self.source: TokenSource = "chunks"
         if options.read_chunk is not None:
             self._read_chunk = self._for_stream(options.read_chunk)
@@ -47,6 +54,11 @@ class ChunkReader:
     def counts(self) -> bool:
         """Whether ``count_tokens`` is given and has not failed."""
         return self._count_tokens is not None
+
+    @property
+    def saw_choices(self) -> bool:
+        """Whether one chunk of a provider's carried tokens of several choices."""
+        return self._provider is not None and self._provider.saw_choices
 
     def read(self, chunk: object) -> Reading:
         """Give the reading of one chunk; never raises an ``Exception``."""
@@ -81,6 +93,11 @@ class ChunkReader:
                 return ONE_TOKEN if text.__len__(cast("Any", chunk)) else NOTHING
         if issubclass(kind, int):  # the id of a token
             return ONE_TOKEN
+        if self._provider is None:
+            self._provider = ProviderReader()
+        known = self._provider.read(chunk)
+        if known is not None:
+            return known
         self.saw_unknown = True
         if self._count_tokens is None:
             self._warn_unknown(chunk)
@@ -108,6 +125,7 @@ class ChunkReader:
 
     def _gave_up(self, what: str, error: Exception) -> None:
         self.source = "chunks"
+        self.has_failed = True
         _log.failure(
             f"{what} of {self._options.name!r} failed; tokens of this stream are counted by "
             "its chunks",
@@ -131,6 +149,7 @@ class ValueReading(NamedTuple):
 
     tokens: int | None = None
     source: TokenSource | None = None
+    usage: Usage = Usage()
     model: str | None = None
     finish_reason: str | None = None
 
@@ -140,16 +159,34 @@ UNREAD = ValueReading()
 
 def read_value(value: object, options: Options) -> ValueReading:
     """Give the reading of a value that a call returned; never raises an ``Exception``."""
+    reading = _known_value(value)
     if options.count_tokens is not None:
         try:
-            return ValueReading(as_count(options.count_tokens(value)), "counted")
+            counted = as_count(options.count_tokens(value))
         except Exception as error:  # noqa: BLE001 - a reader's failure is not the program's
             _log.failure(
                 f"count_tokens of {options.name!r} failed; it does not count this value", error
             )
+        else:
+            return reading._replace(tokens=counted, source="counted")
+    return reading
+
+
+def _known_value(value: object) -> ValueReading:
     known: Any = value
     if issubclass(type(value), MetricsResult):  # a measured function inside a measured function
-        return ValueReading(known.token_count, known.token_source, known.model, known.finish_reason)
+        usage = Usage(
+            known.input_token_count, None, known.reasoning_token_count, known.cached_token_count
+        )
+        return ValueReading(
+            known.token_count, known.token_source, usage, known.model, known.finish_reason
+        )
+    response = read_response(value)
+    if response is not None:
+        usage = response.usage or Usage()
+        tokens = usage.output_tokens
+        source: TokenSource | None = None if tokens is None else "usage"
+        return ValueReading(tokens, source, usage, response.model, response.finish_reason)
     if issubclass(type(value), list):  # whatever a subclass says of its length
         return ValueReading(list.__len__(known), "length")  # pyright: ignore[reportUnknownMemberType]
     return UNREAD

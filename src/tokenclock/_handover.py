@@ -12,6 +12,13 @@ from weakref import WeakKeyDictionary
 
 from tokenclock import _log
 from tokenclock._awaitables import awaitable_around, is_awaitable
+from tokenclock._managers import (
+    gives_stream_on_entry,
+    is_raw_response,
+    manager_around,
+    response_around,
+)
+from tokenclock._providers.bedrock import stream_name_in
 from tokenclock._proxy import offers
 from tokenclock._streams import is_iterable, is_stream, stream_around
 
@@ -56,6 +63,10 @@ class Handover:
         run.returned(None, run.clock(), works_later=True)
 
     def _by_shape(self, run: Run, given: object, now_ns: int) -> Any:
+        if type(given) is dict and run.options.streams is not False:
+            name = stream_name_in(given)
+            if name is not None:
+                return self._container(run, given, name, now_ns)
         if type(given) in _PLAIN_VALUES and not run.options.streams:
             run.returned(given, now_ns)
             return given if self._observed else run.result_with(given)
@@ -67,7 +78,23 @@ class Handover:
             run.open_stream()
             run.handed_over(now_ns)
             return stream_around(given, run, observed=self._observed)
+        return self._prepared_or_value(run, given, now_ns)
+
+    def _prepared_or_value(self, run: Run, given: object, now_ns: int) -> Any:
+        """Give what stands in for an SDK's preparation of a stream; any other object is a value."""
+        if gives_stream_on_entry(type(given)):
+            return manager_around(given, run, self)
+        # Whoever wants a MetricsResult for a value gets one for a raw response that is read, too.
+        if is_raw_response(type(given)) and (self._observed or not _is_read(given)):
+            return response_around(given, run, self, now_ns)
         return self._value(run, given, now_ns)
+
+    def _container(self, run: Run, given: dict[Any, Any], name: str, now_ns: int) -> Any:
+        """Measure the stream that a known SDK gives in a dict; the caller gets that very dict."""
+        run.open_stream()
+        run.handed_over(now_ns)
+        given[name] = stream_around(given[name], run, observed=self._observed)
+        return given
 
     def _awaitable(self, run: Run, given: Any, now_ns: int) -> Any:
         if self._observed and _is_future(given):
@@ -130,6 +157,11 @@ def _is_stream_for(run: Run, given: object) -> bool:
     return is_stream(type(given)) or (is_iterable(type(given)) and not is_awaitable(given))
 
 
+def _is_read(response: Any) -> bool:
+    """Whether the body of a raw response has been read."""
+    return bool(response.is_closed)
+
+
 def _is_awaitable_generator(given: object) -> bool:
     return is_awaitable(given) and not offers(type(given), "__await__")
 
@@ -153,6 +185,8 @@ def _works_later(given: object) -> bool:
     if futures is not None and issubclass(type(given), futures.Future):
         return True
     kind = type(given)
+    if type(given) is dict and stream_name_in(given) is not None:
+        return True
     if kind is memoryview or offers(kind, "__fspath__"):
         return False  # paths are context managers until Python 3.13, and hold no work
     return (offers(kind, "__enter__") and offers(kind, "__exit__")) or (

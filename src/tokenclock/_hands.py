@@ -60,25 +60,25 @@ def _is_running(original: object) -> bool:
     return False
 
 
-def _closed(self: Any) -> None:
+def closed(self: Any) -> None:
     """Tell the run that the caller closed the stream; a view's end is not the stream's."""
     if self._tc_owner is None and self._tc_run.end_ns is None:
         self._tc_run.stopped()
 
 
-def _close_failed(self: Any, error: BaseException) -> None:
+def close_failed(self: Any, error: BaseException) -> None:
     """Tell the run that closing raised, unless it was refused because the body is running."""
     run: Run = self._tc_run
     if self._tc_owner is None and run.end_ns is None and not _is_running(self._tc_original):
         run.raised(error, None)
 
 
-def _left_with(self: Any, passed_in: BaseException | None, error: BaseException) -> None:
+def left_with(self: Any, passed_in: BaseException | None, error: BaseException) -> None:
     """Tell the run that leaving a ``with`` raised: what was passed in is the caller's own."""
     if error is passed_in:
-        _closed(self)
+        closed(self)
     else:
-        _close_failed(self, error)
+        close_failed(self, error)
 
 
 # --- sync ----------------------------------------------------------------------------------------
@@ -135,9 +135,9 @@ def _close(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     try:
         given = self._tc_original.close(*args, **kwargs)
     except BaseException as error:
-        _close_failed(self, error)
+        close_failed(self, error)
         raise
-    _closed(self)
+    closed(self)
     return given
 
 
@@ -152,9 +152,9 @@ def _exit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     try:
         given = type(original).__exit__(original, *args, **kwargs)
     except BaseException as error:
-        _left_with(self, args[1] if len(args) > 1 else None, error)
+        left_with(self, args[1] if len(args) > 1 else None, error)
         raise
-    _closed(self)
+    closed(self)
     return given
 
 
@@ -212,9 +212,9 @@ async def _aclose(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     try:
         given = await self._tc_original.aclose(*args, **kwargs)
     except BaseException as error:
-        _close_failed(self, error)
+        close_failed(self, error)
         raise
-    _closed(self)
+    closed(self)
     return given
 
 
@@ -223,9 +223,9 @@ async def _close_async(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     try:
         given = await self._tc_original.close(*args, **kwargs)
     except BaseException as error:
-        _close_failed(self, error)
+        close_failed(self, error)
         raise
-    _closed(self)
+    closed(self)
     return given
 
 
@@ -240,9 +240,9 @@ async def _aexit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     try:
         given = await type(original).__aexit__(original, *args, **kwargs)
     except BaseException as error:
-        _left_with(self, args[1] if len(args) > 1 else None, error)
+        left_with(self, args[1] if len(args) > 1 else None, error)
         raise
-    _closed(self)
+    closed(self)
     return given
 
 

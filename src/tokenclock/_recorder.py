@@ -56,10 +56,10 @@ class Recorder:
     __slots__ = (
         "call_ns", "choice", "chunk_count", "clock", "consumer_before_first_ns", "consumer_ns",
         "end_ns", "finish_reason", "first_chunk_ns", "first_output_ns", "first_token_count",
-        "first_token_ns", "given_ns", "is_flushing", "last_token_ns", "lock", "marks", "model",
-        "options", "pending", "plain", "produced_ns", "reader", "requested_ns", "saw_choices",
-        "saw_reasoning", "start_ns", "streamed", "token_chunk_count", "token_sum", "unsummed",
-        "usage", "usage_is_last", "value_reading", "wall_call_ns", "works_later",
+        "first_token_ns", "given_ns", "has_failed", "is_flushing", "last_token_ns", "lock", "marks",
+        "model", "options", "pending", "plain", "produced_ns", "reader", "requested_ns",
+        "saw_choices", "saw_reasoning", "start_ns", "streamed", "token_chunk_count", "token_sum",
+        "unsummed", "usage", "usage_is_last", "value_reading", "wall_call_ns", "works_later",
     )  # fmt: skip
 
     def __init__(self, options: Options, call_ns: int | None = None) -> None:
@@ -84,7 +84,7 @@ class Recorder:
         """Make room for chunks: from here on the run is a stream's."""
         self.streamed = True
         self.lock = RLock()
-        self.is_flushing = False
+        self.is_flushing = self.has_failed = False
         self.pending: list[int] = []
         self.marks = Marks()
         self.unsummed: list[tuple[int, int, int]] = []
@@ -113,6 +113,12 @@ class Recorder:
                 if not self.is_flushing:  # else a signal handler looks while this thread is at it
                     self._flush()
         except Exception as error:  # noqa: BLE001 - our own failure never reaches the program
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        """Log the first failure of ours in this run: the next chunks would fail alike."""
+        if not self.has_failed:
+            self.has_failed = True
             _log.failure(f"Measuring {self.options.name!r} failed", error)
 
     def _flush(self) -> None:
@@ -141,7 +147,7 @@ class Recorder:
             if reading is ONE_TOKEN and self.plain is None and type(chunk) in PLAIN_TYPES:
                 self.plain = type(chunk)
         except Exception as error:  # noqa: BLE001 - as above
-            _log.failure(f"Measuring {self.options.name!r} failed", error)
+            self._failed(error)
 
     def _take(self, requests: list[int], arrivals: list[int]) -> None:
         """Add chunks of one token each, of no named channel, such as one was read before."""
@@ -222,6 +228,10 @@ class Recorder:
     def begin(self) -> None:
         """Start the run at the call: an ordinary function runs at once."""
         self.start_ns = self.requested_ns = self.call_ns
+
+    def put_off(self) -> None:
+        """Take the start back: the call has only prepared what is to run."""
+        self.start_ns = self.requested_ns = None
 
     def handed_over(self, now_ns: int) -> None:
         """Note that the caller has the stream or awaitable; from a run not started, no more."""
@@ -324,6 +334,9 @@ class Recorder:
             return counted
         counted["token_count"] = reading.tokens
         counted["token_source"] = reading.source
+        counted["input_token_count"] = reading.usage.input_tokens
+        counted["reasoning_token_count"] = reading.usage.reasoning_tokens
+        counted["cached_token_count"] = reading.usage.cached_tokens
         counted["model"] = reading.model or self.options.model
         counted["finish_reason"] = reading.finish_reason
         return counted
@@ -361,8 +374,9 @@ class Recorder:
         """
         Give the token count and who counted.
 
-        ``count_tokens``, else usage (unless tokens came after it; the larger of usage and chunks
-        where several choices were seen), else ``read_chunk``, else chunks.
+        ``count_tokens``, else usage (unless tokens came after it, or it says 0 where there were
+        some; the larger of usage and chunks where several choices were seen), else ``read_chunk``,
+        else chunks.
         """
         reader = self.reader
         if reader is None:  # nothing was read yet
@@ -371,14 +385,14 @@ class Recorder:
             return self.token_chunk_count, "counted" if has_function else "chunks"
         if reader.counts:
             return self.token_sum, "counted"
+        chunks = self.token_chunk_count if reader.has_failed else self.token_sum
         usage = None if self.usage is None else self.usage.output_tokens
-        if usage is not None and self.usage_is_last:
-            is_largest = usage >= self.token_chunk_count
-            if is_largest or not self.saw_choices:
+        if usage is not None and self.usage_is_last and (usage or not chunks):
+            # Some servers report one choice only.
+            is_whole = usage >= chunks or not (self.saw_choices or reader.saw_choices)
+            if is_whole:
                 return usage, "usage"
-        if reader.source == "counted":
-            return self.token_sum, "counted"
-        return self.token_chunk_count, "items" if reader.saw_unknown else reader.source
+        return chunks, "items" if reader.saw_unknown else reader.source
 
     def _time_per_output_token(self, tokens: int, source: TokenSource) -> float | None:
         """

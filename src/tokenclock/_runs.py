@@ -65,7 +65,10 @@ class Run(Recorder):
         self.parent_id = enclosing_call() if live_runs else None
         self.captures = _sinks.captures.get()
         self.attributes = _merged(options.attributes, _sinks.call_labels.get())
-        self.request_model = options.model or bounded_text(arguments.get("model"))
+        asked = arguments.get("model")
+        if asked is None:
+            asked = arguments.get("modelId")  # as Bedrock calls it
+        self.request_model = options.model or bounded_text(asked)
         self.outcome: Outcome = "running"
         self.error: str | None = None
         self.finished: MetricsResult[None] | None = None
@@ -73,13 +76,20 @@ class Run(Recorder):
 
     # --- the ways a run ends ----------------------------------------------------------------
 
-    def returned(self, value: object, end_ns: int, *, works_later: bool = False) -> None:
+    def returned(
+        self,
+        value: object,
+        end_ns: int,
+        *,
+        works_later: bool = False,
+        in_finaliser: bool = False,
+    ) -> None:
         """End with a value."""
         self.works_later = works_later
         if self.start_ns is None:
             self.start_ns = self.call_ns
         self.value_reading = UNREAD if works_later else read_value(value, self.options)
-        self._finish("completed", end_ns)
+        self._finish("completed", end_ns, in_finaliser=in_finaliser)
 
     def raised(
         self,

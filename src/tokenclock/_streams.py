@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
+from inspect import isfunction
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tokenclock._hands import hands_for
@@ -250,7 +251,32 @@ def _bases_for(kind: type) -> tuple[type[Proxy], ...]:
 
 
 def _hands(kind: type) -> dict[str, Callable[..., Any]]:
-    return {**hands_for(kind), "__iter__": _iter, "__aiter__": _aiter}
+    hands = {**hands_for(kind), "__iter__": _iter, "__aiter__": _aiter}
+    return {**_methods_that_read(kind), **hands}
+
+
+def _is_helper(kind: type) -> bool:
+    """Whether this is what an SDK's streaming helper gives, with methods that read on their own."""
+    return ".lib.streaming." in f"{kind.__module__}."
+
+
+def _methods_that_read(kind: type) -> dict[str, Callable[..., Any]]:
+    """
+    Give an SDK helper's own methods, to be called with the stand-in as ``self``.
+
+    So ``get_final_message()``, ``until_done()`` and the like read the measured stream.
+    """
+    if not _is_helper(kind):
+        return {}
+    names = [name for name in dir(kind) if not name.startswith("_")]
+    return {name: getattr(kind, name) for name in names if isfunction(getattr(kind, name))}
+
+
+def _rebuild_text_stream(stream: Any, kind: type) -> None:
+    """Let an SDK helper's ``text_stream``, not begun yet, read the measured stream too."""
+    make = getattr(kind, "__stream_text__", None)
+    if isfunction(make) and hasattr(stream, "text_stream"):
+        stream.text_stream = make(stream)
 
 
 _class_for = ClassesByOriginal(_bases_for, _hands)
@@ -265,6 +291,8 @@ def stream_around(original: object, run: Run, *, observed: bool, owner: object =
         object.__setattr__(stream, "_tc_next", (run, bound(original, "__next__")))
     if "__anext__" in made.__dict__:
         object.__setattr__(stream, "_tc_anext", (run, bound(original, "__anext__")))
+    if owner is None and _is_helper(kind):
+        _rebuild_text_stream(stream, kind)
     return stream
 
 

@@ -1,0 +1,427 @@
+"""A whole client in one line."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from scripted_server import ScriptedServer
+from sdk_clients import (
+    CHAT,
+    MESSAGES,
+    RESPONSES,
+    anthropic_client,
+    chat_steps,
+    message_steps,
+    openai_client,
+    response_steps,
+    whole_chat,
+    whole_message,
+)
+from tokenclock import MetricsResult, capture, instrument, metrics_of, observe, uninstrument
+from tokenclock.errors import InvalidOptionError, NotMeasurableError
+from tokenclock.testing import CollectingSink
+
+with_sdks = pytest.mark.extras
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as running:
+        yield running
+
+
+@pytest.fixture
+def openai(server: ScriptedServer) -> Iterator[Any]:
+    with openai_client(server) as client:
+        yield client
+
+
+@pytest.fixture
+def anthropic(server: ScriptedServer) -> Iterator[Any]:
+    with anthropic_client(server) as client:
+        yield client
+
+
+def only(results: list[MetricsResult[Any]]) -> MetricsResult[Any]:
+    (result,) = results
+    return result
+
+
+class Answers:
+    """A client's resource, or a client: each method gives a text in pieces."""
+
+    def __init__(self, *names: str) -> None:
+        self.calls: list[str] = []
+        for name in names:
+            setattr(self, name, Answers())
+
+    def create(self, *, model: str = "") -> Iterator[str]:
+        self.calls.append("create")
+        yield from "abc"
+
+    def stream(self, *, model: str = "") -> list[str]:
+        """Read ``create``, as OpenAI's ``stream`` does."""
+        return list(self.create(model=model))
+
+    def completion(self, model: str) -> list[str]:
+        self.calls.append("completion")
+        return [model]
+
+
+# --- what is measured -----------------------------------------------------------------------------
+
+
+@with_sdks
+def test_every_way_to_generate_is_measured_once(server: ScriptedServer, openai: Any) -> None:
+    """Streams, whole answers, helpers and raw views; each call gives one result."""
+    assert instrument(openai) is openai
+    with capture() as results:
+        server.play([whole_chat()])
+        openai.chat.completions.create(**CHAT)
+        server.play(chat_steps("a", "b", usage=7))
+        list(openai.chat.completions.create(**CHAT, stream=True))
+        server.play(chat_steps("a", "b", usage=7))
+        with openai.chat.completions.stream(**CHAT) as stream:
+            stream.until_done()
+        server.play(response_steps("a", "b"))
+        list(openai.responses.create(**RESPONSES, stream=True))
+        server.play(response_steps("a", "b"))
+        with openai.responses.stream(**RESPONSES) as stream:
+            stream.until_done()
+        server.play([whole_chat()])
+        openai.chat.completions.parse(**CHAT)
+        server.play(chat_steps("a", "b", usage=7))
+        list(openai.chat.completions.with_raw_response.create(**CHAT, stream=True).parse())
+        server.play(chat_steps("a", "b", usage=7))
+        streaming = openai.with_streaming_response.chat.completions.create(**CHAT, stream=True)
+        with streaming as response:
+            list(response.parse())
+    assert [result.token_count for result in results] == [7] * 8
+    assert {result.outcome for result in results} == {"completed"}
+    assert {result.provider for result in results} == {"openai"}
+    assert {result.operation for result in results} == {"chat"}
+    assert {(result.request_model, result.model) for result in results} == {("asked", "scripted")}
+    assert {result.parent_id for result in results} == {None}
+    assert [result.function.rpartition(".")[2] for result in results] == [
+        "create", "create", "stream", "create", "stream", "parse", "create", "create",
+    ]  # fmt: skip
+    assert server.unexpected == []
+
+
+@with_sdks
+def test_anthropics_client_likewise(server: ScriptedServer, anthropic: Any) -> None:
+    """Messages, their helper and the beta twins."""
+    instrument(anthropic)
+    with capture() as results:
+        for messages in (anthropic.messages, anthropic.beta.messages):
+            server.play([whole_message()])
+            messages.create(**MESSAGES)
+            server.play(message_steps("a", "b"))
+            list(messages.create(**MESSAGES, stream=True))
+            server.play(message_steps("a", "b"))
+            with messages.stream(**MESSAGES) as stream:
+                assert stream.get_final_text() == "ab"
+    assert [result.token_count for result in results] == [7] * 6
+    assert {result.provider for result in results} == {"anthropic"}
+    assert {(result.request_model, result.model) for result in results} == {("asked", "scripted")}
+
+
+@with_sdks
+@pytest.mark.asyncio
+async def test_async_clients_likewise(server: ScriptedServer) -> None:
+    """The async twins of both."""
+    async with openai_client(server, is_async=True) as openai:
+        instrument(openai)
+        with capture() as results:
+            server.play([whole_chat()])
+            await openai.chat.completions.create(**CHAT)
+            server.play(chat_steps("a", "b", usage=7))
+            async for _ in await openai.chat.completions.create(**CHAT, stream=True):
+                pass
+            server.play(chat_steps("a", "b", usage=7))
+            async with openai.chat.completions.stream(**CHAT) as stream:
+                await stream.until_done()
+    async with anthropic_client(server, is_async=True) as anthropic:
+        instrument(anthropic)
+        with capture() as more:
+            server.play(message_steps("a", "b"))
+            async for _ in await anthropic.messages.create(**MESSAGES, stream=True):
+                pass
+            server.play(message_steps("a", "b"))
+            async with anthropic.messages.stream(**MESSAGES) as stream:
+                assert await stream.get_final_text() == "ab"
+    assert [result.token_count for result in (*results, *more)] == [7] * 5
+    assert [result.provider for result in more] == ["anthropic"] * 2
+
+
+@with_sdks
+def test_other_clients_and_classes_are_not_touched(server: ScriptedServer, openai: Any) -> None:
+    """Only this instance changes: nothing is patched for the whole process."""
+    from openai.resources.chat import Completions  # noqa: PLC0415 - see sdk_clients
+
+    before = Completions.__dict__["create"]
+    instrument(openai)
+    with openai_client(server) as other, capture() as results:
+        server.play([whole_chat()])
+        other.chat.completions.create(**CHAT)
+    assert results == []
+    assert Completions.__dict__["create"] is before
+
+
+@with_sdks
+def test_the_methods_stay_what_they_were(openai: Any) -> None:
+    """Names and signatures answer as those of the bare methods."""
+    import inspect  # noqa: PLC0415 - needed here alone
+
+    bare = openai.chat.completions.create
+    signature, name = inspect.signature(bare), bare.__qualname__
+    create = instrument(openai).chat.completions.create
+    assert inspect.signature(create) == signature
+    assert (create.__qualname__, create.__doc__) == (name, bare.__doc__)
+    assert inspect.ismethod(create)
+
+
+@with_sdks
+def test_clouds_have_provider_names_of_their_own() -> None:
+    """The provider is that of the GenAI semantic conventions."""
+    import openai as sdk  # noqa: PLC0415 - see sdk_clients
+
+    azure: Any = sdk.AzureOpenAI(api_key="none", azure_endpoint="http://nowhere", api_version="1")
+    sink = CollectingSink()
+    instrument(azure, sinks=[sink])
+    with pytest.raises(TypeError):
+        azure.chat.completions.create()
+    assert [result.provider for result in sink.results] == ["azure.ai.openai"]
+
+
+# --- copies, twice and back -----------------------------------------------------------------------
+
+
+@with_sdks
+def test_copies_are_measured_too(server: ScriptedServer, openai: Any) -> None:
+    """``with_options`` is how one call gets a timeout of its own: it stays measured."""
+    sink = CollectingSink()
+    instrument(openai, sinks=[sink], attributes={"tenant": "acme"})
+    for client in (openai.with_options(timeout=5), openai.copy().with_options(max_retries=0)):
+        server.play([whole_chat()])
+        client.chat.completions.create(**CHAT)
+    assert [dict(result.attributes) for result in sink.results] == [{"tenant": "acme"}] * 2
+
+
+@with_sdks
+def test_a_copy_is_undone_on_its_own(server: ScriptedServer, openai: Any) -> None:
+    """The client and its copies are instances like any others."""
+    twin = uninstrument(instrument(openai).copy())
+    server.play([whole_chat()])
+    server.play([whole_chat()])
+    with capture() as results:
+        twin.chat.completions.create(**CHAT)
+        assert results == []
+        openai.chat.completions.create(**CHAT)
+    assert len(results) == 1
+
+
+@with_sdks
+def test_undone_the_client_is_as_it_was(server: ScriptedServer, openai: Any) -> None:
+    """No attribute of ours stays, on the client or its resources."""
+    resources = (openai.chat.completions, openai.completions, openai.responses)
+    before = [dict(vars(one)) for one in resources]
+    names = set(vars(openai))
+    instrument(openai)
+    openai.chat.completions.with_raw_response  # noqa: B018 - it keeps the measured method
+    assert uninstrument(openai) is openai
+    assert [dict(vars(one)) for one in resources] == before
+    assert set(vars(openai)) - names <= {"beta"}  # the SDK keeps what was looked at
+    server.play([whole_chat()])
+    with capture() as results:
+        openai.chat.completions.with_raw_response.create(**CHAT).parse()
+    assert results == []
+
+
+@with_sdks
+def test_views_made_before_are_measured_too(server: ScriptedServer, openai: Any) -> None:
+    """The SDK keeps its raw view with the methods of the time; it is made anew."""
+    openai.chat.completions.with_raw_response  # noqa: B018 - it keeps the bare method
+    openai.with_raw_response.chat  # noqa: B018 - as above
+    instrument(openai)
+    with capture() as results:
+        for client in (openai, openai.with_raw_response):
+            server.play([whole_chat()])
+            completions = client.chat.completions
+            view = getattr(completions, "with_raw_response", completions)
+            view.create(**CHAT).parse()
+    assert len(results) == 2
+
+
+def test_twice_is_once_with_the_newer_options() -> None:
+    """A second call replaces the first, and undoing it leaves nothing."""
+    client = Answers("messages")
+    instrument(client, provider="one")
+    instrument(client, provider="two")
+    with capture() as results:
+        list(client.messages.create())  # type: ignore[attr-defined]
+    assert only(results).provider == "two"
+    assert "create" not in vars(uninstrument(client).messages)  # type: ignore[attr-defined]
+
+
+def test_uninstrument_leaves_alone_what_is_not_instrumented() -> None:
+    """Neither a client that never was, nor any other object, changes."""
+    client = Answers("messages")
+    before = dict(vars(client))
+    assert uninstrument(client) is client
+    assert vars(client) == before
+    assert uninstrument(3) == 3
+
+
+def test_what_others_put_in_place_since_stays() -> None:
+    """Undoing takes back what is ours, and nothing else."""
+    client: Any = instrument(Answers("messages"))
+
+    def theirs() -> None:
+        raise AssertionError
+
+    client.messages.create = theirs
+    assert uninstrument(client).messages.create is theirs
+
+
+def test_what_others_had_put_in_place_comes_back() -> None:
+    """An attribute of the instance is restored, where a class's own is uncovered again."""
+    client: Any = Answers("messages")
+
+    def theirs() -> list[str]:
+        return ["a"]
+
+    client.messages.create = theirs
+    with capture() as results:
+        instrument(client).messages.create()
+    assert only(results).token_count == 1
+    assert uninstrument(client).messages.create is theirs
+
+
+def test_a_method_that_was_decorated_stays_as_it_is() -> None:
+    """It would be measured twice."""
+    client: Any = Answers("messages")
+    mine = client.messages.create = observe(client.messages.create, name="mine")
+    with capture() as results:
+        list(instrument(client).messages.create())
+    assert only(results).function == "mine"
+    assert uninstrument(client).messages.create is mine
+
+
+# --- the shapes of clients ------------------------------------------------------------------------
+
+
+def test_any_client_with_the_same_paths_will_do() -> None:
+    """Shape counts; the provider is the package that the client's class is from."""
+    client: Any = instrument(Answers("messages", "completions"))
+    with capture() as results:
+        list(client.messages.create(model="asked"))
+        list(client.completions.create())
+    assert [result.provider for result in results] == [__name__] * 2
+    assert [result.operation for result in results] == ["chat", "text_completion"]
+    assert [result.request_model for result in results] == ["asked", None]
+
+
+def test_a_method_that_calls_another_counts_as_one_call() -> None:
+    """``stream`` calls ``self.create``: what the user called is what is measured."""
+    client: Any = instrument(Answers("messages"))
+    with capture() as results:
+        assert client.messages.stream() == ["a", "b", "c"]
+    assert only(results).function.endswith("Answers.stream")
+    assert client.messages.calls == ["create"]
+
+
+def test_functions_of_the_client_itself_are_measured() -> None:
+    """As LiteLLM's ``completion``, whose model is given by position."""
+    client = instrument(Answers())
+    with capture() as results:
+        assert client.completion("asked") == ["asked"]
+    assert only(results).request_model == "asked"
+    assert client.calls == ["completion"]
+
+
+def test_options_are_those_of_observe() -> None:
+    """Every call of the client carries them."""
+    sink = CollectingSink()
+    client: Any = instrument(
+        Answers("messages"), name="answer", model="m", provider="p", operation="o",
+        attributes={"a": 1}, sinks=(one for one in [sink]), count_tokens=lambda _chunk: 2,
+    )  # fmt: skip
+    list(client.messages.create())
+    client.messages.stream()
+    first = sink.results[0]
+    said = (first.function, first.model, first.provider, first.operation)
+    assert said == (
+        "answer",
+        "m",
+        "p",
+        "o",
+    )
+    assert (dict(first.attributes), first.token_count) == ({"a": 1}, 6)
+    assert len(sink.results) == 2
+
+
+def test_disabled_it_leaves_the_client_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``observe`` gives the function itself."""
+    monkeypatch.setenv("TOKENCLOCK_DISABLED", "1")
+    client: Any = Answers("messages")
+    assert instrument(client) is client
+    assert "create" not in vars(client.messages)
+
+
+def test_deep_copies_of_a_client_are_measured() -> None:
+    """A copy takes the measured methods with it, as it takes everything."""
+    client: Any = copy.deepcopy(instrument(Answers("messages")))
+    with capture() as results:
+        list(client.messages.create())
+    assert len(results) == 1
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+def test_a_client_without_generating_methods_is_refused() -> None:
+    """A wrong object is named at once."""
+    with pytest.raises(
+        NotMeasurableError,
+        match=r"Cannot instrument a 'object': it has none of the methods that generate.* observe\(",
+    ):
+        instrument(object())
+
+
+def test_a_client_that_makes_its_parts_anew_is_refused() -> None:
+    """A measured method put into a part that is thrown away would measure nothing."""
+
+    class Fickle:
+        @property
+        def messages(self) -> Answers:
+            return Answers()
+
+    with pytest.raises(NotMeasurableError, match="none of the methods"):
+        instrument(Fickle())
+
+
+def test_wrong_options_are_refused_before_anything_changes() -> None:
+    """An unknown option is named with the one that was meant."""
+    client: Any = Answers("messages")
+    wrong: Any = {"modle": "m"}
+    with pytest.raises(InvalidOptionError, match=r"instrument\(modle=.*model="):
+        instrument(client, **wrong)
+    wrong = {"model": 3}
+    with pytest.raises(InvalidOptionError, match="Cannot use model=3"):
+        instrument(client, **wrong)
+    assert "create" not in vars(client.messages)
+
+
+def test_streams_of_an_instrumented_client_answer_metrics_of() -> None:
+    """As every measured stream."""
+    client: Any = instrument(Answers("messages"))
+    stream = client.messages.create()
+    assert "".join(stream) == "abc"
+    result = metrics_of(stream)
+    assert result is not None
+    assert result.token_count == 3
