@@ -219,6 +219,7 @@ def start_server(weights: Path) -> Any:
     params.n_parallel = 1
     # More threads than idle cores make llama.cpp spin: 3 tokens a second instead of 60.
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+    params.sampling.temp = 0.0  # the same answer every time, unless a request asks for another
     params.port = 0
     params.verbosity = -1
     return runtime.Server(params)

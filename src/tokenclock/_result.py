@@ -76,7 +76,7 @@ class MetricsResult(Generic[T_co]):
         cached_token_count: The part of the input that came from a cache, as reported.
         model: The model as reported, else the option ``model``.
         request_model: The option ``model``, else the call's ``model=`` argument.
-        provider: The option ``provider``, or what the stream's shape says.
+        provider: The option ``provider``, which ``instrument`` fills in.
         operation: The option ``operation``.
         finish_reason: Why the model stopped, as reported.
         attributes: Labels, from the option ``attributes`` and from ``labels()``.

@@ -108,7 +108,7 @@ NOT_OURS: dict[str, Any] = {
         "usage": {"prompt_tokens": 5, "total_tokens": 5}},
     "usage alone": {"usage": {"prompt_tokens": 5, "completion_tokens": 5}},
     "a model": {"id": "m", "object": "model", "created": 1},
-    "an error": {"error": {"message": "a", "code": 429}},
+    "an error in words": {"error": "a", "code": 429},
     "an event that is no text": {"type": None, "text": "a"},
     "a row": {"id": 1, "name": "a", "created": "2024-05-01"},
 }  # fmt: skip
