@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Iterator
-from typing import Any
+from threading import Thread
+from typing import Any, NoReturn
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -257,6 +260,22 @@ def test_views_made_before_are_measured_too(server: ScriptedServer, openai: Any)
     assert len(results) == 2
 
 
+@with_sdks
+@pytest.mark.parametrize("view", ["with_raw_response", "with_streaming_response"])
+def test_views_of_what_holds_a_resource_follow_too(openai: Any, view: str) -> None:
+    """``client.chat.with_raw_response`` keeps the methods of ``client.chat.completions``."""
+
+    def create() -> Any:
+        return getattr(openai.chat, view).completions.create
+
+    bare = create()
+    instrument(openai)
+    measured = create()
+    assert measured is not bare
+    uninstrument(openai)
+    assert create() is not measured
+
+
 def test_twice_is_once_with_the_newer_options() -> None:
     """A second call replaces the first, and undoing it leaves nothing."""
     client = Answers("messages")
@@ -312,6 +331,59 @@ def test_a_method_that_was_decorated_stays_as_it_is() -> None:
     assert uninstrument(client).messages.create is mine
 
 
+def test_a_mock_that_others_put_in_place_since_stays() -> None:
+    """Whatever a mock is asked for, it has: that is no sign that it is ours."""
+    client: Any = instrument(Answers("messages"))
+    client.messages.create = mock = MagicMock()
+    uninstrument(client)
+    assert client.messages.create is mock
+
+
+def test_a_mocked_client_can_be_undone() -> None:
+    """Its methods are there afterwards, and instrumenting it twice does not break it."""
+    client = MagicMock()
+    instrument(instrument(client))
+    client.chat.completions.create(model="m")
+    uninstrument(client)
+    client.chat.completions.create(model="m")
+
+
+def test_a_client_that_refuses_halfway_is_left_alone() -> None:
+    """Half a client measured would be worse than none."""
+
+    class Frozen(Answers):
+        def __setattr__(self, name: str, value: object) -> None:
+            if name == "create":
+                msg = "frozen"
+                raise AttributeError(msg)
+            super().__setattr__(name, value)
+
+    client: Any = Answers("messages", "responses")
+    client.messages = Frozen()
+    with pytest.raises(AttributeError, match="frozen"):
+        instrument(client)
+    assert "create" not in vars(client.responses)
+
+
+def test_threads_that_instrument_one_client_do_not_meet() -> None:
+    """However many do, undoing it once undoes it."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(20):
+            client: Any = Answers("messages", "responses", "completions")
+            threads = [Thread(target=instrument, args=(client,)) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            uninstrument(client)
+            assert "create" not in vars(client.messages)
+            assert "create" not in vars(client.completions)
+    finally:
+        sys.setswitchinterval(interval)
+
+
 # --- the shapes of clients ------------------------------------------------------------------------
 
 
@@ -333,6 +405,55 @@ def test_a_method_that_calls_another_counts_as_one_call() -> None:
         assert client.messages.stream() == ["a", "b", "c"]
     assert only(results).function.endswith("Answers.stream")
     assert client.messages.calls == ["create"]
+
+
+def test_what_a_method_keeps_in_its_object_is_kept_there() -> None:
+    """A resource that counts its calls, or remembers the latest, goes on doing so."""
+
+    class Counting(Answers):
+        count = 0
+
+        def create(self, *, model: str = "") -> Iterator[str]:
+            self.count += 1
+            self.latest = model
+            return super().create(model=model)
+
+    client: Any = Answers()
+    client.messages = Counting()
+    instrument(client)
+    "".join(client.messages.create(model="a"))
+    client.messages.stream(model="b")
+    assert (client.messages.count, client.messages.latest) == (2, "b")
+    assert type(client.messages) is Counting
+
+
+def test_a_method_calls_what_others_put_in_place() -> None:
+    """Whoever replaces ``create`` replaces it for ``stream`` too, before and after."""
+    for is_late in (False, True):
+        client: Any = Answers("messages")
+        if is_late:
+            instrument(client)
+        client.messages.create = lambda **_: iter("xy")
+        if not is_late:
+            instrument(client)
+        with capture() as results:
+            assert client.messages.stream() == ["x", "y"]
+        assert only(results).token_count == 2
+
+
+def test_a_resource_that_cannot_be_copied_is_measured() -> None:
+    """A method that calls another may then count as two."""
+
+    class Locked(Answers):
+        def __copy__(self) -> NoReturn:
+            msg = "there is only one"
+            raise TypeError(msg)
+
+    client: Any = Answers()
+    client.messages = Locked()
+    with capture() as results:
+        assert "".join(instrument(client).messages.create()) == "abc"
+    assert only(results).token_count == 3
 
 
 def test_functions_of_the_client_itself_are_measured() -> None:
@@ -375,10 +496,15 @@ def test_disabled_it_leaves_the_client_alone(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_deep_copies_of_a_client_are_measured() -> None:
     """A copy takes the measured methods with it, as it takes everything."""
-    client: Any = copy.deepcopy(instrument(Answers("messages")))
+    original: Any = instrument(Answers("messages"))
+    original.messages.later = ["a"]
+    client = copy.deepcopy(original)
+    client.messages.create.__self__.later.append("b")
+    assert (original.messages.later, client.messages.later) == (["a"], ["a", "b"])
     with capture() as results:
         list(client.messages.create())
-    assert len(results) == 1
+        client.messages.stream()
+    assert [result.token_count for result in results] == [3, 3]
 
 
 # --- refusals -------------------------------------------------------------------------------------

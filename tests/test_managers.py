@@ -305,6 +305,47 @@ def test_a_broken_connection_fails_the_run(
     assert (result.outcome, result.error) == ("failed", type_name(caught.type))
 
 
+@every_helper
+def test_a_method_put_in_a_helper_is_the_one_that_is_called(
+    server: ScriptedServer, sync_client: Any, helper: Helper
+) -> None:
+    """Whoever replaces a method of one stream gets what replaced it."""
+    server.play(helper.steps(*TEXTS))
+    with observe(helper.method(sync_client))(**helper.asked) as stream:
+        stream.until_done = lambda: "replaced"
+        assert stream.until_done() == "replaced"
+        del stream.until_done
+        assert stream.until_done() != "replaced"
+
+
+def test_leaving_without_entering_ends_nothing(server: ScriptedServer) -> None:
+    """The SDK does nothing then, and the manager can still be entered."""
+    with openai_client(server) as client, capture() as results:
+        manager = observe(client.chat.completions.stream)(**CHAT)
+        manager.__exit__(None, None, None)
+        assert results == []
+        server.play(chat_steps(*TEXTS, usage=7))
+        with manager as stream:
+            stream.until_done()
+    assert_read(only(results))
+
+
+@pytest.mark.asyncio
+async def test_a_coroutine_never_awaited_has_the_originals_name(server: ScriptedServer) -> None:
+    """The warning about it names the method, not one of ours."""
+    async with openai_client(server, is_async=True) as client:
+        create = observe(client.chat.completions.with_streaming_response.create)
+        server.play(chat_steps(*TEXTS))
+        manager = create(**CHAT, stream=True)
+        response = await manager.__aenter__()
+        names = []
+        for made in (response.parse(), response.close(), manager.__aexit__(None, None, None)):
+            names.append(made.__name__)
+            made.close()
+        await manager.__aexit__(None, None, None)
+    assert names == ["parse", "close", "__aexit__"]
+
+
 def test_entering_again_sends_a_request_that_is_not_this_runs(server: ScriptedServer) -> None:
     """A manager entered twice gives a second stream, unmeasured, as it would bare."""
     with openai_client(server) as client, capture() as results:

@@ -12,8 +12,10 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import ModuleType
+from threading import RLock
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple, NoReturn, TypeVar
+from weakref import WeakKeyDictionary
 
 from tokenclock import _log
 from tokenclock._attributes import AttributeValue  # noqa: TC001 - typing.get_type_hints needs it
@@ -46,6 +48,9 @@ _VIEWS = ("with_raw_response", "with_streaming_response")
 _CLOUDS = (("Azure", "azure.ai.openai"), ("Bedrock", "aws.bedrock"), ("Vertex", "gcp.vertex_ai"))
 
 _ABSENT: Any = object()
+
+# Two threads at one client would each keep the other's method as the one to put back.
+_lock = RLock()
 
 
 class _Method(NamedTuple):
@@ -126,10 +131,15 @@ def instrument(
             "Pass the client itself, or use observe() on the method."
         )
         raise NotMeasurableError(msg)
-    uninstrument(client)  # which also lets go of views that keep the methods as they are now
-    if not is_disabled():
-        _put_in(client, by_operation)
-        _follow_copies(client, {**settings, "operation": operation})
+    with _lock:
+        uninstrument(client)  # which also lets go of views that keep the methods as they are now
+        if not is_disabled():
+            try:
+                _put_in(client, by_operation)
+                _follow_copies(client, {**settings, "operation": operation})
+            except BaseException:  # half a client measured is worse than none
+                uninstrument(client)
+                raise
     return client
 
 
@@ -147,12 +157,13 @@ def uninstrument(client: ClientT, /) -> ClientT:
 
     .. versionadded:: 0.1.0
     """
-    for holder, name, _ in _methods_of(client):
-        _put_back(holder, name)
-        _forget_views(holder)
-    for name in _COPIES:
-        _put_back(client, name)
-    _forget_views(client)
+    with _lock:
+        for holder, name, _ in _methods_of(client):
+            _put_back(holder, name)
+        for name in _COPIES:
+            _put_back(client, name)
+        for path, _, _ in _METHODS:
+            _forget_views_along(client, path)
     return client
 
 
@@ -189,8 +200,69 @@ def _bare(client: Any, method: _Method) -> Any:
     OpenAI's ``chat.completions.stream`` calls ``self.create``: one call, not two.
     """
     is_resource = method.holder is not client and not isinstance(method.holder, ModuleType)
-    holder = copy.copy(method.holder) if is_resource else method.holder
-    return getattr(holder, method.name)
+    return getattr(_twin_of(method.holder) if is_resource else method.holder, method.name)
+
+
+def _twin_of(holder: Any) -> Any:
+    """Give an object that is *holder* in all but one thing: our methods are not found in it."""
+    try:
+        twin = copy.copy(holder)
+        # What a method keeps in its object is kept there; so is what others replace in it.
+        object.__setattr__(twin, "__dict__", _own(holder))
+        object.__setattr__(twin, "__class__", _twin_class(type(holder)))
+    except Exception:  # noqa: BLE001 - it cannot be copied, or its class not be derived from
+        return holder
+    return twin
+
+
+def _twin_class(kind: type) -> type:
+    made = _twin_classes.get(kind)
+    if made is None:
+        names = {name for _, names, _ in _METHODS for name in names.split() if hasattr(kind, name)}
+        namespace: dict[str, Any] = {name: _Bare(name) for name in names}
+        namespace |= {
+            "__slots__": (), "__module__": kind.__module__, "__qualname__": kind.__qualname__,
+            "__doc__": kind.__doc__, "__deepcopy__": _deepcopied,
+        }  # fmt: skip
+        made = _twin_classes[kind] = type(kind.__name__, (kind,), namespace)
+    return made
+
+
+_twin_classes: WeakKeyDictionary[type, type] = WeakKeyDictionary()
+
+
+class _Bare:
+    """A method of a twin: the one that its holder would have, were it not for ours."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, twin: Any, owner: type) -> Any:
+        found = _own(twin).get(self._name, _ABSENT)
+        before = _before(found)
+        found = found if before is None else before
+        if found is _ABSENT or _measures(found, twin):
+            return getattr(super(owner, owner if twin is None else twin), self._name)
+        return found  # somebody's own
+
+    def __set__(self, twin: Any, value: object) -> None:
+        _own(twin)[self._name] = value
+
+    def __delete__(self, twin: Any) -> None:
+        _own(twin).pop(self._name, None)
+
+
+def _measures(found: Any, twin: Any) -> bool:
+    """Whether this is ours around a method of a twin, as in a deep copy of a client."""
+    is_measured = issubclass(type(found), MeasuredCallable)
+    return is_measured and type(getattr(found, "__self__", None)) is type(twin)
+
+
+def _deepcopied(twin: Any, memo: dict[int, Any]) -> Any:
+    """Give a deep copy; the dict that it shares may itself be half copied by now."""
+    copied = memo[id(twin)] = copy.copy(twin)
+    object.__setattr__(copied, "__dict__", copy.deepcopy(_own(twin), memo))
+    return copied
 
 
 def _own(holder: Any) -> dict[str, Any]:
@@ -206,17 +278,26 @@ def _replace(holder: Any, name: str, ours: Any) -> None:
 
 def _put_back(holder: Any, name: str) -> None:
     """Undo ``_replace``, unless somebody else has replaced it since."""
-    before = getattr(_own(holder).get(name), "_self_before", None)
+    before = _before(_own(holder).get(name))
     if before is _ABSENT:
-        delattr(holder, name)
+        del _own(holder)[name]
     elif before is not None:
         setattr(holder, name, before)
 
 
-def _forget_views(holder: Any) -> None:
-    """Let the raw views of a resource be made anew: they keep the methods that it had."""
-    for view in _VIEWS:
-        _own(holder).pop(view, None)
+def _before(found: Any) -> Any:
+    """Give what an object had in the place of what we put there; ``None`` if this is not ours."""
+    is_of_our_kind = issubclass(type(found), MeasuredCallable | FunctionType)
+    return getattr(found, "_self_before", None) if is_of_our_kind else None
+
+
+def _forget_views_along(client: Any, path: str) -> None:
+    """Let the raw views on a path be made anew: they keep the methods that there were."""
+    parts = path.split(".") if path else []
+    for depth in range(len(parts) + 1):
+        holder = _at(client, ".".join(parts[:depth]))
+        for view in _VIEWS:
+            _own(holder).pop(view, None)
 
 
 def _follow_copies(client: Any, settings: Mapping[str, Any]) -> None:

@@ -150,7 +150,9 @@ def _ending(self: Any) -> Any:
 
 
 def _left(self: Any) -> None:
-    """Tell the run that the caller left."""
+    """Tell the run that the caller left, if it ever entered."""
+    if self._tc_hand_over is not None:
+        return
     entered = self._tc_entered
     if isinstance(entered, MeasuredResponse):
         entered._tc_finish()  # noqa: SLF001 - our own
@@ -164,6 +166,8 @@ _MANAGER_HANDS: dict[str, Callable[..., Any]] = {
     "__aenter__": _aenter,
     "__aexit__": _aexit,
 }
+# As for streams: a coroutine of ours that is never awaited is named as the original's would be.
+_aexit.__name__ = _aexit.__qualname__ = "__aexit__"
 _manager_class = ClassesByOriginal(lambda _: (MeasuredManager,), lambda _: _MANAGER_HANDS)
 call_steps.add(_enter.__code__)
 
@@ -270,6 +274,10 @@ async def _close_async(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     given = await self._tc_original.close(*args, **kwargs)
     self._tc_finish()
     return given
+
+
+_parse_async.__name__ = _parse_async.__qualname__ = "parse"
+_close_async.__name__ = _close_async.__qualname__ = "close"
 
 
 def _response_hands(kind: type) -> dict[str, Callable[..., Any]]:

@@ -250,7 +250,7 @@ def _bases_for(kind: type) -> tuple[type[Proxy], ...]:
     return tuple(bases)
 
 
-def _hands(kind: type) -> dict[str, Callable[..., Any]]:
+def _hands(kind: type) -> dict[str, Any]:
     hands = {**hands_for(kind), "__iter__": _iter, "__aiter__": _aiter}
     return {**_methods_that_read(kind), **hands}
 
@@ -260,7 +260,7 @@ def _is_helper(kind: type) -> bool:
     return ".lib.streaming." in f"{kind.__module__}."
 
 
-def _methods_that_read(kind: type) -> dict[str, Callable[..., Any]]:
+def _methods_that_read(kind: type) -> dict[str, Any]:
     """
     Give an SDK helper's own methods, to be called with the stand-in as ``self``.
 
@@ -269,7 +269,24 @@ def _methods_that_read(kind: type) -> dict[str, Callable[..., Any]]:
     if not _is_helper(kind):
         return {}
     names = [name for name in dir(kind) if not name.startswith("_")]
-    return {name: getattr(kind, name) for name in names if isfunction(getattr(kind, name))}
+    methods = {name: getattr(kind, name) for name in names}
+    return {name: _Method(name, each) for name, each in methods.items() if isfunction(each)}
+
+
+class _Method:
+    """A helper's own method, unless somebody put another in the helper itself."""
+
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        self._name = name
+        self._function = function
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self._function
+        own = vars(instance._tc_original)  # noqa: SLF001 - our own
+        if self._name in own:
+            return own[self._name]
+        return self._function.__get__(instance, owner)
 
 
 def _rebuild_text_stream(stream: Any, kind: type) -> None:

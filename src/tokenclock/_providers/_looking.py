@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from tokenclock._reading import MOST_TOKENS, Channel, Reading, Usage, bounded_text
 
@@ -84,20 +84,34 @@ def fields_of(holder: Any) -> Fields:
     if type(holder) is dict:
         found = holder
         return found
-    fields = getattr(holder, "__dict__", None)
-    if fields is None or isinstance(holder, dict):
+    if holder is None:
+        return NO_FIELDS
+    # object's own look-up throughout: a __getattr__ or a get() of their own may be any code.
+    try:
+        fields = object.__getattribute__(holder, "__dict__")
+    except AttributeError:
+        return _fields_elsewhere(holder)
+    if issubclass(type(holder), dict):
         return _fields_elsewhere(holder)
     # pydantic keeps apart what a server sent beyond the fields that a model declares.
-    extra = getattr(holder, "__pydantic_extra__", None)
+    # Its models have a metaclass; asking other objects in vain would cost more than all of this.
+    extra = None if type(type(holder)) is type else _extra_of(holder)
     if extra and type(extra) is dict:
         return {**extra, **fields}
     found = fields or _fields_elsewhere(holder)
     return found
 
 
+def _extra_of(holder: object) -> Any:
+    try:
+        return object.__getattribute__(holder, "__pydantic_extra__")
+    except AttributeError:
+        return None
+
+
 def _fields_elsewhere(holder: Any) -> Fields:
-    if isinstance(holder, dict):
-        return cast("Fields", holder)
+    if issubclass(type(holder), dict):
+        return dict(dict.items(holder))  # no method of its own class is called
     return NO_FIELDS if type(holder).__module__ == "builtins" else _Slots(holder)
 
 
