@@ -21,6 +21,7 @@ from sdk_clients import (
     response_steps,
     whole_chat,
 )
+from stepping import now
 from tokenclock import (
     MetricsResult,
     TokenclockWarning,
@@ -522,3 +523,146 @@ def test_a_streamed_raw_response_that_is_dropped_gives_one_result(server: Script
         gc.collect()
         settle()
     assert only(results).outcome in {"stopped", "unconsumed"}
+
+
+# --- what no server makes them do: objects of the SDKs' names and shapes -----------------------
+
+
+class RefusedError(Exception):
+    """What a stand-in for an SDK raises."""
+
+
+def of_an_sdk(name: str, module: str, **methods: Any) -> Any:
+    """Give an object of a class that is known by its name and module."""
+    return type(name, (), {"__module__": module, **methods})()
+
+
+def manager_of(stream: Any, on_exit: BaseException | None = None) -> Any:
+    """Give a context manager as the SDKs' are, sync and async at once."""
+
+    def leave(*_: Any) -> None:
+        if on_exit is not None:
+            raise on_exit
+
+    async def enter(_: Any) -> Any:
+        return stream
+
+    async def aleave(*_: Any) -> None:
+        leave()
+
+    return of_an_sdk(
+        "FakeStreamManager", "sdk.lib.streaming.fake",
+        __enter__=lambda _: stream, __exit__=leave, __aenter__=enter, __aexit__=aleave,
+    )  # fmt: skip
+
+
+def raw_response(parse: Callable[..., Any], *, is_closed: bool) -> Any:
+    return of_an_sdk(
+        "APIResponse", "sdk._response", parse=parse, is_closed=is_closed, close=lambda _: None
+    )
+
+
+def refuse(*_: Any) -> Any:
+    raise RefusedError
+
+
+async def arefuse(*_: Any) -> Any:
+    raise RefusedError
+
+
+def given(thing: Any) -> Any:
+    """Give what a measured function gives that gives this."""
+    return observe(lambda: thing)()
+
+
+def outcome_of(thing: Any) -> str:
+    result = metrics_of(thing)
+    assert result is not None
+    outcome: str = result.outcome
+    return outcome
+
+
+def test_an_exit_that_raises_fails_the_run() -> None:
+    """Leaving ends the run, whatever it raises, and the exception passes."""
+    manager = given(manager_of(iter("ab"), on_exit=RefusedError()))
+    stream = manager.__enter__()
+    assert next(stream) == "a"
+    with pytest.raises(RefusedError):
+        manager.__exit__(None, None, None)
+    assert outcome_of(stream) == "failed"
+
+
+def test_an_exit_that_raises_what_the_body_raised_stops_the_run() -> None:
+    """That is the caller's own exception."""
+    error = RefusedError()
+    manager = given(manager_of(iter("ab"), on_exit=error))
+    stream = manager.__enter__()
+    next(stream)
+    with pytest.raises(RefusedError):
+        manager.__exit__(RefusedError, error, None)
+    assert outcome_of(stream) == "stopped"
+
+
+def test_an_async_exit_that_raises_fails_the_run() -> None:
+    """The async twin likewise."""
+    manager = given(manager_of(iter("ab"), on_exit=RefusedError()))
+    stream = now(manager.__aenter__())
+    with pytest.raises(RefusedError):
+        now(manager.__aexit__(None, None, None))
+    assert outcome_of(stream) == "failed"
+
+
+def test_an_exit_that_fails_without_entry_is_the_managers() -> None:
+    """There was no entry, so there is nothing but the manager to tell of it."""
+    manager = given(manager_of(iter("ab"), on_exit=RefusedError()))
+    with pytest.raises(RefusedError):
+        manager.__exit__(None, None, None)
+    assert outcome_of(manager) == "failed"
+
+
+def test_entering_async_again_is_not_this_runs() -> None:
+    """A second entry gives a second stream, unmeasured."""
+    stream = iter("ab")
+    manager = given(manager_of(stream))
+    assert metrics_of(now(manager.__aenter__())) is not None
+    assert now(manager.__aenter__()) is stream
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_body_that_cannot_be_read_fails_when_it_is_parsed(is_async: bool) -> None:  # noqa: FBT001
+    """The network failed while the answer was read."""
+    raw = given(raw_response(arefuse if is_async else refuse, is_closed=False))
+    with pytest.raises(RefusedError):
+        now(raw.parse()) if is_async else raw.parse()
+    assert outcome_of(raw) == "failed"
+
+
+def test_an_answer_that_cannot_be_parsed_was_generated_all_the_same() -> None:
+    """The body was there before; what it says is unknown."""
+    raw = given(raw_response(refuse, is_closed=True))
+    with pytest.raises(RefusedError):
+        raw.parse()
+    assert outcome_of(raw) == "running"
+    raw.close()
+    result = metrics_of(raw)
+    assert result is not None
+    assert (result.outcome, result.token_count) == ("completed", None)
+
+
+def test_what_is_parsed_a_second_time_passes() -> None:
+    """One response is one call: another stream out of it is not measured."""
+    streams = [iter("ab"), iter("cd")]
+    raw = given(raw_response(lambda _: streams.pop(), is_closed=False))
+    assert metrics_of(raw.parse()) is not None
+    assert "".join(raw.parse()) == "ab"
+
+
+def test_closing_a_response_stops_its_stream() -> None:
+    """The stream's connection is the response's."""
+    raw = given(raw_response(lambda _: iter("ab"), is_closed=False))
+    stream = raw.parse()
+    next(stream)
+    raw.close()
+    assert outcome_of(stream) == "stopped"
+    raw.close()
+    assert outcome_of(stream) == "stopped"
