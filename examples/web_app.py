@@ -20,7 +20,8 @@ It printed:
     data: "The"
     data: " answer"
     ... and the reader leaves
-    answer: cancelled (asyncio.exceptions.CancelledError)
+    answer: cancelled
+      error                    asyncio.exceptions.CancelledError
       time to first token      14.4 ms
       generation latency       44 ms
       throughput               68.2 tokens/s

@@ -530,3 +530,23 @@ def test_a_measured_value_inside_a_measured_call_keeps_its_count(clock: FakeCloc
     assert result.token_source == "length"
     assert result.model == "llama"
     assert result.value.value == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "lines", [['data: {"a": 1}', "", "data: [DONE]"], [b'data: {"a": 1}\n\n'], ["event: ping", ""]]
+)
+def test_raw_events_are_noticed_once(clock: FakeClock, lines: list[Any]) -> None:
+    """Their lines would count as tokens: a warning names the readers."""
+    tokens = metrics_decorator(lambda: iter(lines), name="lines", clock=clock)
+    with pytest.warns(
+        TokenclockWarning, match=r"^Cannot find tokens in the lines from 'lines'.*sse"
+    ):
+        assert tokens().collect().value == lines
+    assert tokens().collect().value == lines  # a second warning would be an error
+
+
+@pytest.mark.parametrize("text", ["data", "data: ", "events", "{", "the event: a"])
+def test_texts_that_are_no_events_pass_without_a_word(clock: FakeClock, text: str) -> None:
+    """A model may well write about data."""
+    tokens = metrics_decorator(lambda: iter([text]), clock=clock)
+    assert tokens().collect().token_count == 1

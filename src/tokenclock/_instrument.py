@@ -21,7 +21,7 @@ from tokenclock import _log
 from tokenclock._attributes import AttributeValue  # noqa: TC001 - typing.get_type_hints needs it
 from tokenclock._callables import MeasuredCallable, is_disabled, measured
 from tokenclock._clock import Clock  # noqa: TC001 - typing.get_type_hints needs it
-from tokenclock._options import Options, refuse_unknown
+from tokenclock._options import STREAM_NAMES, Options, refuse_unknown
 from tokenclock._reading import Reading  # noqa: TC001 - typing.get_type_hints needs it
 from tokenclock._sinks import Sink  # noqa: TC001 - typing.get_type_hints needs it
 from tokenclock.errors import NotMeasurableError
@@ -41,6 +41,8 @@ _METHODS: tuple[tuple[str, str, str], ...] = (
     ("", "atext_completion text_completion", "text_completion"),
 )
 _COPIES = ("copy", "with_options")
+# What the resources of clients are made from.
+_PARTS = frozenset({"AsyncAPIResource", "SyncAPIResource"})
 # Views of a client that keep what a method was when they were first asked for.
 _VIEWS = ("with_raw_response", "with_streaming_response")
 
@@ -84,14 +86,16 @@ def instrument(
     the like, where the client has them: OpenAI's and Anthropic's clients, sync and async, clients
     built like them, LiteLLM. Only this one object changes, no class and no other client. Copies
     that it makes from now on (``copy()``, ``with_options()``) are measured too, until the copy
-    itself is undone. Methods that were taken from it before are not measured. OpenAI's SDK imports
+    itself is undone. Methods that were taken from it before are not measured; those that are taken
+    from it while it is instrumented stay measured. OpenAI's SDK imports
     its parts when they are first looked at: the first call for it takes some tenths of a second.
 
     A client that is instrumented already is measured once, with the newer options. A method that
     was decorated already stays as it is.
 
     Args:
-        client: The client, or LiteLLM's module.
+        client: The client, or LiteLLM's module. Of OpenAI's module, ``openai.chat`` and the like
+            are measured, and not the clients that are made from its classes.
         name: The name results carry; by default ``module.qualname`` of the method.
         count_tokens: As for ``observe``.
         read_chunk: As for ``observe``.
@@ -109,28 +113,27 @@ def instrument(
         The same *client*.
 
     Raises:
-        NotMeasurableError: If *client* has none of these methods.
+        NotMeasurableError: If *client* has none of these methods, or is a class, or a part of a
+            client.
         InvalidOptionError: If an option is unknown or of the wrong kind.
 
     .. versionadded:: 0.1.0
     """
-    refuse_unknown(unknown, where="instrument")
+    refuse_unknown(unknown, where="instrument", names=STREAM_NAMES)
+    options = Options(
+        name=name, count_tokens=count_tokens, read_chunk=read_chunk, model=model,
+        provider=provider, operation=operation, attributes=attributes, sinks=sinks, clock=clock,
+    )  # fmt: skip
+    _check_client(client)
     settings: dict[str, Any] = {
         "name": name, "count_tokens": count_tokens, "read_chunk": read_chunk, "model": model,
-        "provider": provider or _provider_of(client), "attributes": attributes,
-        "sinks": tuple(sinks), "clock": clock,
+        "provider": provider or _provider_of(client), "attributes": options.attributes,
+        "sinks": [entry.sink for entry in options.sinks], "clock": clock,
     }  # fmt: skip
     by_operation = {
         one: Options(operation=operation or one, **settings)
         for one in {method.operation for method in _methods_of(client)}
     }
-    if not by_operation:
-        msg = (
-            f"Cannot instrument a {_log.type_name(type(client))!r}: it has none of the methods "
-            "that generate, such as chat.completions.create or messages.create. "
-            "Pass the client itself, or use observe() on the method."
-        )
-        raise NotMeasurableError(msg)
     with _lock:
         uninstrument(client)  # which also lets go of views that keep the methods as they are now
         if not is_disabled():
@@ -157,6 +160,8 @@ def uninstrument(client: ClientT, /) -> ClientT:
 
     .. versionadded:: 0.1.0
     """
+    if isinstance(client, type):
+        return client
     with _lock:
         for holder, name, _ in _methods_of(client):
             _put_back(holder, name)
@@ -165,6 +170,26 @@ def uninstrument(client: ClientT, /) -> ClientT:
         for path, _, _ in _METHODS:
             _forget_views_along(client, path)
     return client
+
+
+def _check_client(client: Any) -> None:
+    """Refuse what is no client, before anything is changed."""
+    kind = _log.type_name(client if isinstance(client, type) else type(client))
+    if isinstance(client, type):
+        msg = (
+            f"Cannot instrument the class {kind!r}: only one client is measured at a time. "
+            f"Make one first: instrument({client.__name__}(...))."
+        )
+        raise NotMeasurableError(msg)
+    is_part = any(base.__name__ in _PARTS for base in type(client).__mro__)
+    if is_part or not any(_methods_of(client)):
+        none = "it has none of the methods that generate, such as chat.completions.create"
+        why = "it is only a part of a client" if is_part else none
+        msg = (
+            f"Cannot instrument a {kind!r}: {why}. "
+            "Pass the client itself, or use observe() on the method."
+        )
+        raise NotMeasurableError(msg)
 
 
 def _methods_of(client: Any) -> Iterator[_Method]:

@@ -17,10 +17,12 @@ def failure(message: str, error: BaseException) -> None:
     """
     Log *error* with its traceback, naming its type only.
 
-    What an exception says may carry what a model generated, so the message stays behind:
-    the record's exception is a stand-in with the same traceback.
+    What an exception says may carry what a model generated, so the message stays behind, unless
+    it is ours: the record's exception is a stand-in with the same traceback.
     """
     name = type_name(type(error))
+    if isinstance(error, TokenclockError):
+        name = f"{name}: {error}"
     stand_in = TokenclockError(name)
     try:
         import logging  # noqa: PLC0415 - costs milliseconds, needed only when something failed
@@ -32,15 +34,15 @@ def failure(message: str, error: BaseException) -> None:
         return
 
 
-def warn(message: str) -> None:
+def warn(message: str, *, package: str = "") -> None:
     """
-    Warn at the user's line.
+    Warn at the user's line, which lies above those of *package*.
 
     Where warnings are errors, the message is logged instead: it must not break the loop it is
     about.
     """
     try:
-        warnings.warn(message, TokenclockWarning, stacklevel=_users_stacklevel())
+        warnings.warn(message, TokenclockWarning, stacklevel=_users_stacklevel(package))
     except TokenclockWarning:
         import logging  # noqa: PLC0415 - as above
 
@@ -59,15 +61,17 @@ def type_name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _users_stacklevel() -> int:
-    """Count the frames from ``warn`` up to the first that is not tokenclock's."""
+def _users_stacklevel(package: str) -> int:
+    """Count the frames from ``warn`` up to the first that is neither tokenclock's nor theirs."""
     level = 1
     frame = sys._getframe(1)  # noqa: SLF001 - the documented way to look up the stack
-    while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
+    while frame.f_back is not None and _is_passed(frame.f_globals.get("__name__", ""), package):
         frame = frame.f_back
         level += 1
     return level
 
 
-def _is_ours(module: str) -> bool:
-    return module == "tokenclock" or module.startswith("tokenclock._")
+def _is_passed(module: str, package: str) -> bool:
+    if module == "tokenclock" or module.startswith("tokenclock."):
+        return module != "tokenclock.testing"
+    return bool(package) and f"{module}.".startswith(f"{package}.")

@@ -34,8 +34,8 @@ class Handover(Protocol):
     def __call__(self, run: Run, given: object, /) -> Any:
         """Give what the caller shall have."""
 
-    def unmeasured(self, run: Run, given: object, /) -> None:
-        """Say once that this was not measured, and end its run."""
+    def unmeasured(self, run: Run, given: object, remedy: str = ..., /) -> None:
+        """Say once that this was not measured, and what would be, and end its run."""
 
 
 def gives_stream_on_entry(kind: type) -> bool:
@@ -172,6 +172,12 @@ _manager_class = ClassesByOriginal(lambda _: (MeasuredManager,), lambda _: _MANA
 call_steps.add(_enter.__code__)
 
 
+_REMEDY = (
+    "Call its parse(), or iterate over tokenclock.measure(response.iter_lines(), "
+    "read_chunk=tokenclock.readers.openai_sse)"
+)
+
+
 # --- raw responses --------------------------------------------------------------------------------
 
 
@@ -208,7 +214,7 @@ class MeasuredResponse(Proxy):
         elif in_finaliser:
             run.stopped(in_finaliser=True)
         else:
-            self._tc_hand_over.unmeasured(run, self._tc_original)
+            self._tc_hand_over.unmeasured(run, self._tc_original, _REMEDY)
 
 
 def response_around(original: Any, run: Run, hand_over: Handover, now_ns: int) -> Any:

@@ -27,7 +27,7 @@ from tokenclock._attributes import AttributeValue  # noqa: TC001 - typing.get_ty
 from tokenclock._callables import name_of
 from tokenclock._clock import Clock  # noqa: TC001 - typing.get_type_hints needs it
 from tokenclock._handover import watched
-from tokenclock._options import Options, refuse_unknown
+from tokenclock._options import STREAM_NAMES, Options, refuse_unknown
 from tokenclock._proxy import Proxy
 from tokenclock._reading import Reading  # noqa: TC001 - typing.get_type_hints needs it
 from tokenclock._result import MetricsResult
@@ -129,7 +129,7 @@ def measure(
 
     .. versionadded:: 0.1.0
     """
-    refuse_unknown(unknown, where="measure")
+    refuse_unknown(unknown, where="measure", names=sorted((*STREAM_NAMES, "since")))
     if not is_iterable(type(stream)):
         kind = _log.type_name(type(stream))
         hint = "Await it first." if inspect.isawaitable(stream) else "Pass the stream itself."

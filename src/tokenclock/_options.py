@@ -17,6 +17,8 @@ NAMES = (
     "read_chunk", "sinks", "streams",
 )  # fmt: skip
 
+STREAM_NAMES = tuple(name for name in NAMES if name != "streams")
+
 
 class Options:
     """The checked options of one decorated function; shared by its calls, never changed."""
@@ -78,11 +80,13 @@ def _rebuilt(options: dict[str, Any]) -> Options:
     return Options(**options)
 
 
-def refuse_unknown(unknown: Mapping[str, object], *, where: str) -> None:
+def refuse_unknown(
+    unknown: Mapping[str, object], *, where: str, names: Iterable[str] = NAMES
+) -> None:
     """Refuse options that do not exist, naming the one that was probably meant."""
     for name in unknown:
-        near = difflib.get_close_matches(name, NAMES, n=1)
-        hint = f"Did you mean {near[0]}=?" if near else f"The options are {', '.join(NAMES)}."
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"Did you mean {near[0]}=?" if near else f"The options are {', '.join(names)}."
         msg = f"Cannot apply {where}({name}=...): there is no such option. {hint}"
         raise InvalidOptionError(msg, option=name)
 

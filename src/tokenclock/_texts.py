@@ -15,7 +15,7 @@ LINE_WIDTH = 80
 CONSUMER_SHARE_SHOWN = 0.05
 
 _SOURCES = {
-    "counted": "counted by your function",
+    "counted": "counted by the given function",
     "usage": "from the provider's usage",
     "length": "length of the returned list",
     "chunks": "one per token-bearing chunk",
@@ -60,7 +60,7 @@ def one_line(result: MetricsResult[Any]) -> str:
 
 def report(result: MetricsResult[Any]) -> str:
     """Give the text of ``MetricsResult.report``."""
-    lines = [_cut(f"{result.function}: {_outcome(result)}")]
+    lines = [_cut(f"{result.function}: {result.outcome}")]
     lines += [_cut(f"  {label:<{LABEL_WIDTH}}{text}") for label, text in _rows(result)]
     return "\n".join(lines)
 
@@ -78,6 +78,8 @@ def _outcome(result: MetricsResult[Any]) -> str:
 
 def _rows(result: MetricsResult[Any]) -> Iterator[tuple[str, str]]:
     """Give the rows of the report: what is true of every call, then what only some have."""
+    if result.error is not None:
+        yield "error", result.error
     if model := _model(result):
         yield "model", model
     yield "time to first token", _duration(result.time_to_first_token)

@@ -47,6 +47,7 @@ from tokenclock._providers.anthropic import Anthropic
 from tokenclock._providers.openai import OpenAI
 from tokenclock._providers.openai_responses import OpenAIResponses
 from tokenclock._reading import NOTHING, Reading, updated_usage
+from tokenclock.errors import InvalidOptionError
 
 __all__ = ["anthropic_sse", "openai_sse"]
 
@@ -253,7 +254,7 @@ def _as_bytes(piece: Piece) -> bytes:
         f"Cannot read a piece of type {type(piece).__name__!r}: it is neither str nor bytes. "
         "Pass what came over the wire; chunks of an SDK need no read_chunk=."
     )
-    raise TypeError(msg)
+    raise InvalidOptionError(msg, option="read_chunk")
 
 
 def _data_of(line: bytes) -> bytes | None:

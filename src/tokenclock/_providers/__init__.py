@@ -34,6 +34,8 @@ FAMILIES: tuple[type[Family], ...] = (
 # Objects of these types may have any shape; one of any other type is like all of its type.
 _ANY_SHAPE = (dict, SimpleNamespace, tuple)
 
+_WITHOUT_FIELDS = frozenset({bool, bytes, float, int, str, type(None)})
+
 
 class ProviderReader:
     """
@@ -107,6 +109,8 @@ def family_of(chunk: Any, families: tuple[type[Family], ...] = FAMILIES) -> type
 
 def read_response(response: Any) -> Reading | None:
     """Give usage, model and finish reason of a whole response, ``None`` if it is of no shape."""
+    if type(response) in _WITHOUT_FIELDS:
+        return None
     try:
         if type(response) is list:
             return _read_outputs(response)
