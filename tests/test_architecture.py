@@ -31,9 +31,9 @@ ORDER = (
     ),
     ("_providers.bedrock", "_providers.langchain", "_providers.mistral"),
     ("_providers",),
-    ("_timeline",),
+    ("_timeline", "_statistics"),
     ("_texts",),
-    ("_result",),
+    ("_result", "_tables"),
     ("_chunks", "_sinks"),
     ("_options",),
     ("_recorder",),
@@ -49,6 +49,8 @@ ORDER = (
     ("__init__",),
     # Opt-in rooms: users import them by their path, and nothing in the core does.
     ("readers",),
+    # The reporting half: many results. It stands on ``_result`` and nothing of the measuring half.
+    ("_metrics",),
 )
 
 # Names that only checkers look up, of a room further up or next door: no import happens.

@@ -27,7 +27,7 @@ from tokenclock._recorder import BATCH, MOST_MARKS, Recorder
 from tokenclock._runs import Run, live_runs
 from tokenclock._sinks import SinkEntry
 from tokenclock._streams import AsyncMeasuredStream, MeasuredStream
-from tokenclock._timeline import Marks, Timeline
+from tokenclock._timeline import Marks, Timeline, TokenGaps
 from tokenclock.testing import CollectingSink, FakeClock, Script
 
 # --- many at once ------------------------------------------------------------------------------
@@ -488,6 +488,24 @@ def test_a_chunk_read_between_two_lines_keeps_its_own_stamps(
     waits = [entry.arrived - entry.requested for entry in stream.metrics.timeline]
     assert len(waits) == 6
     assert set(waits) <= {0.25, 0.5}
+
+
+@pytest.mark.parametrize(("code", "line"), list(lines_of(TokenGaps._worked_out)))
+def test_gaps_read_by_two_threads_at_once_are_the_same(
+    code: CodeType, line: int, clock: FakeClock
+) -> None:
+    """Gaps are worked out when first read; a second reader in the middle of it takes nothing."""
+    chunks = Script([(0.25, "a"), (0.5, "b"), (0.25, "c")], clock=clock).generator()
+    gaps = measure(chunks, clock=clock).collect().inter_token_latencies
+    before = sys.gettrace()
+    sys.settrace(struck_at(code, line, lambda: len(gaps)))
+    try:
+        found = list(gaps)
+    finally:
+        sys.settrace(before)
+
+    assert found == [0.5, 0.25]
+    assert list(gaps) == [0.5, 0.25]
 
 
 FINISHING = [place for function in (Run.raised, Run._finish) for place in lines_of(function)]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+
+from tokenclock._statistics import quantile
 
 if TYPE_CHECKING:
     from tokenclock._result import MetricsResult
@@ -53,15 +55,15 @@ def one_line(result: MetricsResult[Any]) -> str:
     """Give the line that a log carries."""
     return (
         f"{printable(result.function)} {_outcome(result)}: "
-        f"first token {_duration(result.time_to_first_token)}, "
-        f"latency {_duration(result.generation_latency)}, throughput {_rate(result)}"
+        f"first token {duration(result.time_to_first_token)}, "
+        f"latency {duration(result.generation_latency)}, throughput {_rate(result)}"
     )
 
 
 def report(result: MetricsResult[Any]) -> str:
     """Give the text of ``MetricsResult.report``."""
-    lines = [_cut(f"{result.function}: {result.outcome}")]
-    lines += [_cut(f"  {label:<{LABEL_WIDTH}}{text}") for label, text in _rows(result)]
+    lines = [cut(f"{result.function}: {result.outcome}")]
+    lines += [cut(f"  {label:<{LABEL_WIDTH}}{text}") for label, text in _rows(result)]
     return "\n".join(lines)
 
 
@@ -82,17 +84,17 @@ def _rows(result: MetricsResult[Any]) -> Iterator[tuple[str, str]]:
         yield "error", result.error
     if model := _model(result):
         yield "model", model
-    yield "time to first token", _duration(result.time_to_first_token)
+    yield "time to first token", duration(result.time_to_first_token)
     yield from _first_other(result)
-    yield "generation latency", _duration(result.generation_latency)
+    yield "generation latency", duration(result.generation_latency)
     yield "throughput", _rate(result)
     yield "tokens", _tokens(result)
     if result.streamed:
-        yield "time per output token", _duration(result.time_per_output_token)
+        yield "time per output token", duration(result.time_per_output_token)
         yield "gaps between chunks", _gaps(result)
         if not result.timeline_complete:
             yield "gaps cover", "the first 65,536 chunks"
-    if result.consumer_time >= CONSUMER_SHARE_SHOWN * result.generation_latency > 0:
+    if is_callers_doing(result):
         yield "caller's own share", _consumer_share(result)
     if result.finish_reason is not None:
         yield "finish reason", result.finish_reason
@@ -107,9 +109,9 @@ def _first_other(result: MetricsResult[Any]) -> Iterator[tuple[str, str]]:
     """Give the other first moments, where they read differently from the first token's."""
     if not result.streamed:
         return
-    first = _duration(result.time_to_first_token)
-    first_chunk = _duration(result.time_to_first_chunk)
-    first_output = _duration(result.time_to_first_output_token)
+    first = duration(result.time_to_first_token)
+    first_chunk = duration(result.time_to_first_chunk)
+    first_output = duration(result.time_to_first_output_token)
     if first_chunk != first:
         yield "time to first chunk", first_chunk
     if first_output != first:
@@ -119,7 +121,7 @@ def _first_other(result: MetricsResult[Any]) -> Iterator[tuple[str, str]]:
 def _rate(result: MetricsResult[Any]) -> str:
     if result.throughput is None:
         return "n/a"
-    return f"{_short(result.throughput)} tokens/s"
+    return f"{short_number(result.throughput)} tokens/s"
 
 
 def _tokens(result: MetricsResult[Any]) -> str:
@@ -137,44 +139,35 @@ def _gaps(result: MetricsResult[Any]) -> str:
     gaps = sorted(result.inter_token_latencies)
     if not gaps:
         return "n/a"
-    shown = [f"p{percent} {_duration(quantile(gaps, percent / 100))}" for percent in (50, 95, 99)]
-    return f"{', '.join(shown)}, max {_duration(gaps[-1])}"
+    shown = [f"p{percent} {duration(quantile(gaps, percent / 100))}" for percent in (50, 95, 99)]
+    return f"{', '.join(shown)}, max {duration(gaps[-1])}"
 
 
-def quantile(ordered: Sequence[float], fraction: float) -> float:
-    """
-    Interpolate linearly between neighbours in *ordered*, which is not empty.
-
-    >>> quantile([1.0, 2.0, 4.0], 0.75)
-    3.0
-    """
-    place = fraction * (len(ordered) - 1)
-    below = math.floor(place)
-    above = min(below + 1, len(ordered) - 1)
-    between = ordered[below] + (ordered[above] - ordered[below]) * (place - below)
-    return min(between, ordered[above])  # rounding must not leave the range
+def is_callers_doing(result: MetricsResult[Any]) -> bool:
+    """Whether the caller's own share of the latency is 5 % or more: such calls are set apart."""
+    return result.consumer_time >= CONSUMER_SHARE_SHOWN * result.generation_latency > 0
 
 
 def _consumer_share(result: MetricsResult[Any]) -> str:
     share = result.consumer_time / result.generation_latency
-    return f"{_duration(result.consumer_time)} ({share:.0%} of the latency) in your code"
+    return f"{duration(result.consumer_time)} ({share:.0%} of the latency) in your code"
 
 
-def _duration(seconds: float | None) -> str:
+def duration(seconds: float | None) -> str:
     """Write a duration with its unit, three digits long, as people read it."""
     if seconds is None:
         return "n/a"
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= size:
-            return f"{_short(seconds / size)} {unit}"
-    return f"{_short(seconds * 1e9)} ns" if seconds else "0 s"
+            return f"{short_number(seconds / size)} {unit}"
+    return f"{short_number(seconds * 1e9)} ns" if seconds else "0 s"
 
 
-def _short(number: float) -> str:
+def short_number(number: float) -> str:
     """
     Write three significant digits, or all digits before the point.
 
-    >>> _short(1234.5), _short(12.345), _short(0.5)
+    >>> short_number(1234.5), short_number(12.345), short_number(0.5)
     ('1234', '12.3', '0.5')
     """
     if number >= 100:  # noqa: PLR2004 - three digits stand before the point already
@@ -182,18 +175,18 @@ def _short(number: float) -> str:
     return plain_number(float(f"{number:.2e}"))
 
 
-def _cut(line: str) -> str:
-    """Give a line that is harmless to a terminal and fits into it."""
+def cut(line: str, width: int = LINE_WIDTH) -> str:
+    """Give a line that is harmless to a terminal and fits into *width* columns of it."""
     line = printable(line)
-    if len(line) <= LINE_WIDTH and _columns(line) <= LINE_WIDTH:
+    if len(line) <= width and width_of(line) <= width:
         return line
-    line = line[:LINE_WIDTH]
-    while _columns(line) > LINE_WIDTH - 3:
+    line = line[:width]
+    while line and width_of(line) > width - 3:
         line = line[:-1]
-    return line + "..."
+    return (line + "...")[:width]
 
 
-def _columns(line: str) -> int:
+def width_of(line: str) -> int:
     """Count the columns of a terminal that a line takes: wide characters take two."""
     if line.isascii():
         return len(line)

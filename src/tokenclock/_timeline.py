@@ -173,10 +173,11 @@ class TokenGaps(Sequence[float]):
         return gaps
 
     def _worked_out(self) -> array[float]:
-        if self._gaps is None:
-            self._gaps = array("d", _gaps_of(self._marks, self._length))
+        marks, gaps = self._marks, self._gaps  # marks first: another thread may be at it too
+        if gaps is None:
+            self._gaps = gaps = array("d", _gaps_of(marks, self._length))
             self._marks = None
-        return self._gaps
+        return gaps
 
     def __len__(self) -> int:
         return len(self._worked_out())

@@ -42,6 +42,32 @@ class InvalidRecordError(TokenclockError, ValueError):
     """
 
 
+class EmptyInputError(TokenclockError, ValueError):
+    """
+    Raised when there are no results where at least one is needed.
+
+    .. versionadded:: 0.1.0
+    """
+
+
+class MissingExtraError(TokenclockError, ImportError):
+    """
+    Raised when an opt-in part needs a package that is not installed.
+
+    Attributes:
+        extra: The extra of tokenclock that installs it.
+
+    .. versionadded:: 0.1.0
+    """
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"{what} {package}, which is not installed. "
+            f"Install it with: pip install 'tokenclock[{extra}]'."
+        )
+        self.extra = extra
+
+
 class TokenclockWarning(UserWarning):
     """
     The category of every warning that tokenclock gives.

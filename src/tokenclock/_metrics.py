@@ -1,0 +1,152 @@
+"""The six numbers by which calls are condensed, compared and drawn, and whose calls count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tokenclock._result import MetricsResult
+from tokenclock.errors import InvalidOptionError
+
+Result = MetricsResult[Any]
+Nested = Literal["innermost", "all"]
+GroupKey = str | bool | int | float | None
+Group = str | Callable[[Result], GroupKey]
+Unit = Literal["s", "tokens/s"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """
+    One number of a call.
+
+    Attributes:
+        name: The field of ``MetricsResult``; ``inter_token_latency`` is one gap of many.
+        label: What people read.
+        unit: ``"s"`` or ``"tokens/s"``.
+        higher_is_better: Whether more of it is better.
+        streamed_only: Whether only streamed calls have it. A value's first-token time is its
+            whole latency; among those of streams it would be a lie.
+        completed_only: Whether only calls count that ran to their end.
+    """
+
+    name: str
+    label: str
+    unit: Unit = "s"
+    higher_is_better: bool = False
+    streamed_only: bool = True
+    completed_only: bool = False
+
+    def of(self, result: Result) -> float | None:
+        """Give the number of a call that counts, else ``None``. Not for gaps: a call has many."""
+        if not self.counts(result):
+            return None
+        number: float | None = getattr(result, self.name)
+        return number
+
+    def counts(self, result: Result) -> bool:
+        """Whether a call may have this number at all."""
+        if self.streamed_only and not result.streamed:
+            return False
+        return not self.completed_only or result.outcome == "completed"
+
+
+FIRST_TOKEN = Metric(name="time_to_first_token", label="time to first token")
+FIRST_OUTPUT_TOKEN = Metric(name="time_to_first_output_token", label="time to first output")
+PER_OUTPUT_TOKEN = Metric(name="time_per_output_token", label="time per output token")
+GAP = Metric(name="inter_token_latency", label="gaps between chunks")
+LATENCY = Metric(
+    name="generation_latency",
+    label="generation latency",
+    streamed_only=False,
+    completed_only=True,
+)
+THROUGHPUT = Metric(
+    name="throughput",
+    label="throughput",
+    unit="tokens/s",
+    higher_is_better=True,
+    streamed_only=False,
+    completed_only=True,
+)
+METRICS = (FIRST_TOKEN, FIRST_OUTPUT_TOKEN, PER_OUTPUT_TOKEN, GAP, LATENCY, THROUGHPUT)
+
+# The fields by which calls are grouped; any other name is that of a label.
+GROUP_FIELDS = (
+    "error", "finish_reason", "function", "model", "operation", "outcome", "provider",
+    "request_model", "streamed", "token_source",
+)  # fmt: skip
+
+
+def taken(results: Collection[Result], nested: Nested = "innermost") -> list[Result]:
+    """
+    Give the calls whose numbers count, in their order.
+
+    The tokens of a measured call inside another are counted by both, so by default those that
+    have another of *results* inside them are left out.
+    """
+    check_nested(nested)
+    if nested == "all":
+        return list(results)
+    outer = {result.parent_id for result in results if result.parent_id is not None}
+    return [result for result in results if result.call_id not in outer]
+
+
+def check_nested(nested: str) -> None:
+    """Refuse what is neither of the two ways."""
+    if nested not in {"innermost", "all"}:
+        msg = (
+            f"Cannot take calls by nested={nested!r}: it is neither 'innermost', which leaves out "
+            "calls that have measured calls inside them, nor 'all'. Pass one of the two."
+        )
+        raise InvalidOptionError(msg, option="nested")
+
+
+def group_by(by: Group) -> Callable[[Result], GroupKey]:
+    """
+    Give the function that names a call's group.
+
+    Args:
+        by: A field of a result, the name of a label, or a function from a result to a key.
+
+    Raises:
+        InvalidOptionError: If *by* is neither a name nor a function.
+    """
+    if callable(by):
+        return by
+    if not isinstance(by, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        msg = (
+            f"Cannot group calls by {by!r}: it is neither a name nor a function. Pass a field of "
+            "a result, such as by='model', the name of a label, or a function from a result to "
+            "a key."
+        )
+        raise InvalidOptionError(msg, option="by")
+    if by in GROUP_FIELDS:
+        return lambda result: getattr(result, by)
+    return lambda result: result.attributes.get(by)
+
+
+def grouped(results: Iterable[Result], by: Group) -> dict[GroupKey, list[Result]]:
+    """
+    Sort calls into groups, in the order in which groups first appear.
+
+    Raises:
+        InvalidOptionError: If *by* is a name that no call knows.
+    """
+    key_of = group_by(by)
+    groups: dict[GroupKey, list[Result]] = {}
+    for result in results:
+        groups.setdefault(key_of(result), []).append(result)
+    if isinstance(by, str) and by not in GROUP_FIELDS and groups.keys() <= {None}:
+        raise unknown_group(by)
+    return groups
+
+
+def unknown_group(by: str) -> InvalidOptionError:
+    """Give the error for a name that no call knows: a slip, most likely."""
+    msg = (
+        f"Cannot group calls by {by!r}: that is no field to group by, and no call has a label of "
+        f"that name. Pass one of {', '.join(GROUP_FIELDS)}, or a label."
+    )
+    return InvalidOptionError(msg, option="by")
