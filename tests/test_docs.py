@@ -1,4 +1,4 @@
-"""The README and the docstrings say what happens: all their code runs, all their output is real."""
+"""README, docs and docstrings say what happens: their code runs, their output is real."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import doctest
 import importlib
 import io
-import pkgutil
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,33 @@ import pytest
 import tokenclock
 
 README = Path(__file__).parents[1] / "README.md"
+PAGES = sorted((README.parent / "docs").glob("*.md"))
 BLOCK = re.compile(r"(<!-- not run[^>]*-->\n)?```(\w*)\n(.*?)```", re.DOTALL)
 NUMBER = re.compile(r"\d+(\.\d+)?")
+SOURCE = Path(tokenclock.__file__).parent
+# Rooms that import what an extra installs; a package stands for all that is in it.
+NEED_EXTRAS = ("tokenclock.cli", "tokenclock.compare", "tokenclock.plots")
+
+
+def module_names() -> list[str]:
+    paths = [path.relative_to(SOURCE.parent).with_suffix("") for path in SOURCE.rglob("*.py")]
+    return sorted(".".join(path.parts).removesuffix(".__init__") for path in paths)
+
+
+def needs_extras(name: str) -> bool:
+    return any(f"{name}.".startswith(f"{room}.") for room in NEED_EXTRAS)
+
+
 MODULES = [
-    module.name for module in pkgutil.walk_packages(tokenclock.__path__, prefix="tokenclock.")
+    pytest.param(name, marks=[pytest.mark.extras] if needs_extras(name) else [])
+    for name in module_names()
+    if not name.endswith(".__main__")
 ]
 
 
-def blocks() -> list[tuple[str, str]]:
-    """Give the README's blocks that are run or compared, as pairs of language and text."""
-    found = BLOCK.findall(README.read_text(encoding="utf-8"))
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """Give a page's blocks that are run or compared, as pairs of language and text."""
+    found = BLOCK.findall(page.read_text(encoding="utf-8"))
     return [(language, text) for not_run, language, text in found if not not_run]
 
 
@@ -48,7 +65,7 @@ def test_the_code_of_the_readme_runs_and_prints_what_it_says() -> None:
     names: dict[str, Any] = {"__name__": "__main__"}
     printed = ""
     compared = sessions = 0
-    for language, text in blocks():
+    for language, text in blocks(README):
         if language == "python" and text.startswith(">>>"):
             result = run_session(text, names)
             assert result.failed == 0, text
@@ -62,6 +79,22 @@ def test_the_code_of_the_readme_runs_and_prints_what_it_says() -> None:
             compared += 1
     assert compared == 2
     assert sessions > 20
+
+
+@pytest.mark.extras
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_code_of_the_docs_runs_and_prints_what_it_says(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each page is one session from top to bottom, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(os.environ, "MPLBACKEND", "agg")
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for language, text in blocks(page):
+        if language == "python" and text.startswith(">>>"):
+            assert run_session(text, names).failed == 0, text
+        elif language == "python":
+            run_script(text, names)
 
 
 @pytest.mark.parametrize("name", MODULES)
