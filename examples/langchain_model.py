@@ -41,6 +41,7 @@ try:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.language_models.chat_models import generate_from_stream
     from langchain_core.messages import AIMessageChunk, BaseMessage, convert_to_openai_messages
+    from langchain_core.messages.ai import UsageMetadata
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
     from langchain_core.prompts import ChatPromptTemplate
 except ImportError:
@@ -48,8 +49,6 @@ except ImportError:
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from langchain_core.messages.ai import UsageMetadata
 
     from local_model import Chunk
 
@@ -78,11 +77,11 @@ def usage_in(chunk: Chunk) -> UsageMetadata | None:
     usage = chunk.get("usage")
     if not usage:
         return None
-    return {
-        "input_tokens": usage["prompt_tokens"],
-        "output_tokens": usage["completion_tokens"],
-        "total_tokens": usage["total_tokens"],
-    }
+    return UsageMetadata(
+        input_tokens=usage["prompt_tokens"],
+        output_tokens=usage["completion_tokens"],
+        total_tokens=usage["total_tokens"],
+    )
 
 
 def ask(chat: LocalChatModel) -> None:

@@ -32,7 +32,7 @@ ORDER = (
     ("_providers.bedrock", "_providers.langchain", "_providers.mistral"),
     ("_providers",),
     ("_timeline", "_statistics"),
-    ("_texts",),
+    ("_texts", "_service_level"),
     ("_result", "_tables"),
     ("_chunks", "_sinks"),
     ("_options",),
@@ -46,25 +46,51 @@ ORDER = (
     ("_handover",),
     ("_callables",),
     ("_decorator", "_instrument", "_measure"),
-    ("__init__",),
     # Opt-in rooms: users import them by their path, and nothing in the core does.
     ("readers",),
     # The reporting half: many results. It stands on ``_result`` and nothing of the measuring half.
     ("_metrics",),
+    ("_records", "_records.fields", "_records.files"),
+    ("_records.lines",),
+    ("_records.reader",),
+    ("records",),
+    ("_summaries", "_summaries.columns", "_summaries.texts"),
+    ("_summaries.concurrency", "_summaries.frames"),
+    ("_summaries.summary",),
+    ("_summaries.samples",),
+    ("_summaries.condensing",),
+    ("summary",),
+    ("_comparisons", "_comparisons.rank_ratio", "_comparisons.texts"),
+    ("_comparisons.comparison",),
+    ("compare",),
+    ("pytest_plugin",),
+    # The front door, which looks up what is of the reporting half when it is asked for.
+    ("__init__",),
 )
 
 # Names that only checkers look up, of a room further up or next door: no import happens.
 TYPES_FROM_ABOVE = {
     ("_texts", "_result"),
     ("_chunks", "_options"),
+    ("_comparisons.texts", "_comparisons.comparison"),
+    ("_service_level", "_result"),
+    ("_summaries.frames", "_summaries.summary"),
+    ("_summaries.texts", "_summaries.summary"),
 }
 
 # What users and tests import, and no room of the package: it stands outside the order.
 TESTING = "testing"
 TESTING_MAY_NAME = {"_result", "_sinks"}
 
-THIRD_PARTY = {("_callables", "wrapt")}
-FOR_CHECKERS_ONLY = {"typing_extensions"}
+THIRD_PARTY = {
+    ("_callables", "wrapt"),
+    ("_comparisons.rank_ratio", "numpy"),
+    ("_comparisons.rank_ratio", "scipy"),
+    ("_summaries.frames", "pandas"),
+    ("_summaries.frames", "polars"),
+    ("pytest_plugin", "pytest"),
+}
+FOR_CHECKERS_ONLY = {"pandas", "polars", "pytest", "typing_extensions"}
 
 
 def _room_of(path: Path) -> str:
@@ -183,6 +209,10 @@ def _modules(node: ast.AST) -> list[str]:
         return [alias.name for alias in node.names]
     if not isinstance(node, ast.ImportFrom) or node.module is None:
         return []
-    if node.module == "tokenclock":
-        return [f"tokenclock.{alias.name}" for alias in node.names]
-    return [node.module]
+    return sorted({_module_of(node.module, alias.name) for alias in node.names})
+
+
+def _module_of(module: str, name: str) -> str:
+    """Give what a name is taken from: itself where it is a module, else the one that has it."""
+    room = f"{module}.{name}".removeprefix("tokenclock.")
+    return f"tokenclock.{room}" if module == "tokenclock" or room in FILES else module

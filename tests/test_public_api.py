@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import inspect
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,15 +17,28 @@ import pytest
 import tokenclock
 import tokenclock._typing
 import tokenclock.errors
+import tokenclock.pytest_plugin
 import tokenclock.readers
+import tokenclock.records
+import tokenclock.summary
 import tokenclock.testing
 
-SNAPSHOT = Path(__file__).parent / "data" / "public_api.txt"
+DATA = Path(__file__).parent / "data"
 LINE_WIDTH = 100
 INDENT = "    "
 
 # None of these may be imported by `import tokenclock`: each costs milliseconds or needs an extra.
-MODULES = (tokenclock, tokenclock.errors, tokenclock.readers, tokenclock.testing)
+MODULES = (
+    tokenclock,
+    tokenclock.errors,
+    tokenclock.pytest_plugin,
+    tokenclock.readers,
+    tokenclock.records,
+    tokenclock.summary,
+    tokenclock.testing,
+)
+# Those that need an extra have a snapshot of their own.
+NEED_EXTRAS = ("tokenclock.compare",)
 
 NOT_AT_IMPORT = {
     "asyncio",
@@ -34,8 +48,11 @@ NOT_AT_IMPORT = {
     "json",
     "logging",
     "multiprocessing",
+    "tokenclock._metrics",
     "tokenclock._typing",
     "tokenclock.readers",
+    "tokenclock.records",
+    "tokenclock.summary",
     "tokenclock.testing",
     "typing_extensions",
     "unittest",
@@ -44,8 +61,22 @@ NOT_AT_IMPORT = {
 
 def test_the_surface_is_the_one_on_record() -> None:
     """Every change of a public name or signature is made on purpose and shows in review."""
-    found = "\n".join(surface()) + "\n"
-    assert found == SNAPSHOT.read_text(encoding="utf-8"), (
+    check_surface(MODULES, "public_api.txt")
+
+
+@pytest.mark.extras
+def test_the_surface_behind_extras_is_the_one_on_record() -> None:
+    """The same for what an extra brings."""
+    check_surface(modules_behind_extras(), "public_api_extras.txt")
+
+
+def modules_behind_extras() -> list[ModuleType]:
+    return [importlib.import_module(name) for name in NEED_EXTRAS]
+
+
+def check_surface(modules: Iterable[ModuleType], snapshot: str) -> None:
+    found = "\n".join(surface(modules)) + "\n"
+    assert found == (DATA / snapshot).read_text(encoding="utf-8"), (
         "The public surface has changed. If that is meant, write it down with\n"
         "    python tests/test_public_api.py\n"
         "and give the change its docstring, its type test and its line in CHANGELOG.md."
@@ -80,10 +111,21 @@ def test_unknown_names_are_refused() -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_everything_public_says_since_when(module: ModuleType) -> None:
     """Every public class and function has a docstring that names the version it came with."""
+    check_versions(module)
+
+
+@pytest.mark.extras
+@pytest.mark.parametrize("name", NEED_EXTRAS)
+def test_everything_behind_extras_says_since_when(name: str) -> None:
+    """The same for what an extra brings."""
+    check_versions(importlib.import_module(name))
+
+
+def check_versions(module: ModuleType) -> None:
     silent = [
         name
         for name, member in public(module)
-        if callable(member)
+        if (inspect.isclass(member) or inspect.isfunction(member))
         and not name.startswith("__")
         and name != "Sink"
         and ".. versionadded:: " not in (member.__doc__ or "")
@@ -123,9 +165,9 @@ def _keyword_only(function: Any) -> set[str]:
 # --- how the surface is written down -------------------------------------------------------------
 
 
-def surface() -> Iterator[str]:
+def surface(modules: Iterable[ModuleType]) -> Iterator[str]:
     """Write every public name with its signature, in a form that reads well as a diff."""
-    for module in MODULES:
+    for module in modules:
         yield f"# {module.__name__}"
         for name, member in public(module):
             yield ""
@@ -228,4 +270,8 @@ def text_of(annotation: Any) -> str:
 
 
 if __name__ == "__main__":
-    SNAPSHOT.write_text("\n".join(surface()) + "\n", encoding="utf-8")
+    for modules, snapshot in (
+        (MODULES, "public_api.txt"),
+        (modules_behind_extras(), "public_api_extras.txt"),
+    ):
+        (DATA / snapshot).write_text("\n".join(surface(modules)) + "\n", encoding="utf-8")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from stepping import every_shape, read, script_at, step, stream_of
 from tokenclock import MetricsResult, metrics_decorator
-from tokenclock._texts import one_line, plain_number, quantile
+from tokenclock._texts import one_line, plain_number
 from tokenclock._timeline import TokenGaps
 
 if TYPE_CHECKING:
@@ -395,31 +395,3 @@ def test_the_line_for_logs() -> None:
     assert one_line(made()) == (
         "demo.stream completed: first token n/a, latency 1.25 s, throughput n/a"
     )
-
-
-@pytest.mark.parametrize(
-    ("ordered", "fraction", "value"),
-    [
-        ([4.0], 0.5, 4.0),
-        ([1.0, 2.0], 0.5, 1.5),
-        ([1.0, 2.0, 4.0], 0.75, 3.0),
-        ([1.0, 2.0, 4.0], 0.0, 1.0),
-        ([1.0, 2.0, 4.0], 1.0, 4.0),
-    ],
-)
-def test_quantiles_interpolate_linearly(
-    ordered: list[float], fraction: float, value: float
-) -> None:
-    """Between two neighbours lies the share of the way that the fraction says."""
-    assert quantile(ordered, fraction) == value
-
-
-@given(
-    st.lists(st.integers(min_value=0, max_value=10**9), min_size=1, max_size=20),
-    st.floats(min_value=0, max_value=1),
-)
-def test_a_quantile_lies_between_minimum_and_maximum(values: list[int], fraction: float) -> None:
-    """No quantile leaves the range of what was observed."""
-    ordered = sorted(value / 10**9 for value in values)
-
-    assert ordered[0] <= quantile(ordered, fraction) <= ordered[-1]

@@ -4,6 +4,8 @@ Measure how a language model's output arrives.
 Decorate the function or method that produces tokens: ``@metrics_decorator`` gives its callers
 the time to the first token, the generation latency and the throughput; ``@observe`` measures the
 same and changes nothing of what they see.
+
+For pytest, which need not rewrite this package: PYTEST_DONT_REWRITE.
 """
 
 from __future__ import annotations
@@ -25,6 +27,9 @@ from tokenclock._streams import (
 from tokenclock._timeline import Timeline
 from tokenclock.errors import TokenclockError, TokenclockWarning
 
+if TYPE_CHECKING:
+    from tokenclock.summary import ResultLog, ServiceLevel, Summary, summarize
+
 __all__ = [
     "AsyncMeasuredGenerator",
     "AsyncMeasuredStream",
@@ -33,7 +38,10 @@ __all__ = [
     "MeasuredStream",
     "MetricsResult",
     "Reading",
+    "ResultLog",
+    "ServiceLevel",
     "Sink",
+    "Summary",
     "Timeline",
     "TokenclockError",
     "TokenclockWarning",
@@ -48,6 +56,7 @@ __all__ = [
     "metrics_of",
     "observe",
     "remove_sink",
+    "summarize",
     "uninstrument",
 ]
 
@@ -56,10 +65,15 @@ if TYPE_CHECKING:
     __version__: str
 else:
 
-    def __getattr__(name: str) -> str:
+    def __getattr__(name: str) -> object:
+        """Give what few programs need and importing the package need not pay for."""
         if name == "__version__":
             from importlib.metadata import version  # noqa: PLC0415 - only when asked for
 
             return version("tokenclock")
+        if name in {"ResultLog", "ServiceLevel", "Summary", "summarize"}:
+            from tokenclock import summary  # noqa: PLC0415 - only when asked for
+
+            return getattr(summary, name)
         msg = f"module 'tokenclock' has no attribute {name!r}"
         raise AttributeError(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -89,7 +90,7 @@ def taken(results: Collection[Result], nested: Nested = "innermost") -> list[Res
     check_nested(nested)
     if nested == "all":
         return list(results)
-    outer = {result.parent_id for result in results if result.parent_id is not None}
+    outer = {result.parent_id for result in results if result.parent_id != result.call_id}
     return [result for result in results if result.call_id not in outer]
 
 
@@ -114,7 +115,7 @@ def group_by(by: Group) -> Callable[[Result], GroupKey]:
         InvalidOptionError: If *by* is neither a name nor a function.
     """
     if callable(by):
-        return by
+        return lambda result: checked_key(by(result))
     if not isinstance(by, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         msg = (
             f"Cannot group calls by {by!r}: it is neither a name nor a function. Pass a field of "
@@ -124,7 +125,29 @@ def group_by(by: Group) -> Callable[[Result], GroupKey]:
         raise InvalidOptionError(msg, option="by")
     if by in GROUP_FIELDS:
         return lambda result: getattr(result, by)
-    return lambda result: result.attributes.get(by)
+    return lambda result: checked_key(result.attributes.get(by))
+
+
+def checked_key(key: Any) -> GroupKey:
+    """
+    Give the key of a group as JSON can hold it: a number that is not finite becomes text.
+
+    Raises:
+        InvalidOptionError: If it is neither text nor a number nor ``None``.
+
+    >>> checked_key("llama"), checked_key(float("inf"))
+    ('llama', 'inf')
+    """
+    if isinstance(key, float) and not math.isfinite(key):
+        return str(key)
+    if key is None or isinstance(key, str | int | float):
+        return key
+    msg = (
+        f"Cannot group calls by a key of type {type(key).__name__!r}: it is neither text nor a "
+        "number nor None. Have the function given as by= return one, such as "
+        "f'{result.model}, {result.operation}'."
+    )
+    raise InvalidOptionError(msg, option="by")
 
 
 def grouped(results: Iterable[Result], by: Group) -> dict[GroupKey, list[Result]]:
@@ -138,9 +161,24 @@ def grouped(results: Iterable[Result], by: Group) -> dict[GroupKey, list[Result]
     groups: dict[GroupKey, list[Result]] = {}
     for result in results:
         groups.setdefault(key_of(result), []).append(result)
-    if isinstance(by, str) and by not in GROUP_FIELDS and groups.keys() <= {None}:
-        raise unknown_group(by)
+    check_group_is_known(by, groups)
     return groups
+
+
+def check_group_is_known(by: Group, keys: Collection[GroupKey]) -> None:
+    """Refuse a name that no call knows; where there are no calls, any name will do."""
+    if isinstance(by, str) and by not in GROUP_FIELDS and list(keys) == [None]:
+        raise unknown_group(by)
+
+
+def group_name(key: GroupKey) -> str:
+    """
+    Give the name of a group for people.
+
+    >>> group_name("llama"), group_name(True), group_name(None)
+    ('llama', 'True', '(none)')
+    """
+    return "(none)" if key is None else str(key)
 
 
 def unknown_group(by: str) -> InvalidOptionError:

@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 from tokenclock import _texts
 from tokenclock._attributes import Attributes, AttributeValue
 from tokenclock._reading import TokenSource  # noqa: TC001 - typing.get_type_hints needs it
+from tokenclock._service_level import ServiceLevel, check_service_level, meets
 from tokenclock._timeline import NO_GAPS, Timeline, TokenGaps
 from tokenclock.errors import InvalidRecordError
 
@@ -151,6 +152,25 @@ class MetricsResult(Generic[T_co]):
         .. versionadded:: 0.1.0
         """
         return _texts.report(self)
+
+    def meets(self, slo: ServiceLevel) -> bool | None:
+        """
+        Tell whether this call was good enough.
+
+        Args:
+            slo: The limits; ``tokenclock.summary.ServiceLevel`` says when one is broken.
+
+        Returns:
+            ``False`` if the call failed or broke a limit, else ``None`` if a limit is
+            undetermined, else ``True``.
+
+        Raises:
+            InvalidOptionError: If *slo* is no ``ServiceLevel``.
+
+        .. versionadded:: 0.1.0
+        """
+        check_service_level(slo)
+        return meets(self, slo)
 
     def to_dict(
         self, *, include_value: bool = False, include_timeline: bool = False

@@ -35,7 +35,8 @@ def plain(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int = 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     first = cut(row[0], widths[0])
     padded = [first + " " * (widths[0] - width_of(first))]
-    padded += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+    for cell, width in zip(row[1:], widths[1:], strict=True):
+        padded.append(" " * (width - width_of(cell)) + cell)
     return BETWEEN.join(padded).rstrip()
 
 

@@ -68,6 +68,44 @@ class MissingExtraError(TokenclockError, ImportError):
         self.extra = extra
 
 
+class MissingPackageError(TokenclockError, ImportError):
+    """
+    Raised when something needs a package that is not installed, and no extra installs.
+
+    .. versionadded:: 0.1.0
+    """
+
+    def __init__(self, what: str, package: str) -> None:
+        super().__init__(
+            f"{what} {package}, which is not installed. Install it with: pip install {package}."
+        )
+
+
+class NoRecordFileError(InvalidRecordError):
+    """
+    Raised when a file given to ``read_records`` is no file of records.
+
+    Attributes:
+        path: The file.
+        line_number: The line that shows it, counted from 1; ``None`` where no line was read.
+
+    .. versionadded:: 0.1.0
+    """
+
+    def __init__(self, message: str, *, path: str, line_number: int | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.line_number = line_number
+
+
+class ClosedSinkError(TokenclockError, ValueError):
+    """
+    Raised when a sink that was closed is given a result.
+
+    .. versionadded:: 0.1.0
+    """
+
+
 class TokenclockWarning(UserWarning):
     """
     The category of every warning that tokenclock gives.

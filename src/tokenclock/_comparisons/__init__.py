@@ -1,0 +1,1 @@
+"""What `compare` is made of: the test by ranks, what it came to, and the texts."""

@@ -1,0 +1,1 @@
+"""What `records` is made of: one line, one file to write to, one file to read."""

@@ -1,0 +1,1 @@
+"""What `summary` is made of: columns of numbers, their statistics, and the texts."""
