@@ -252,7 +252,7 @@ def test_latencies_of_completed_calls_only() -> None:
     assert comparison.metrics[LATENCY].verdict == "no detectable change"
     assert comparison.candidate.call_count == 50
     assert comparison.candidate.outcomes == {"completed": 20, "failed": 30}
-    assert "The candidate failed more often: 60.0%" in str(comparison)
+    assert "The candidate failed more often: 60%" in str(comparison)
 
 
 def test_outcomes_are_in_order() -> None:
@@ -279,6 +279,15 @@ def test_the_innermost_calls_are_taken() -> None:
     assert (innermost.baseline.call_count, innermost.baseline.outer_calls_left_out) == (20, 1)
     assert everything.metrics[LATENCY].candidate_count == 21
     assert everything.candidate.outer_calls_left_out == 0
+
+
+def test_a_call_counts_once_whatever_was_read_of_it_before() -> None:
+    """A snapshot of a stream that runs is no call beside the finished one, and no outer one."""
+    snapshot = call(0.5, call_id="a", outcome="running")
+
+    candidate = compare([call()], [snapshot, call(call_id="a")]).candidate
+    assert candidate.outcomes == {"completed": 1}
+    assert (candidate.call_count, candidate.outer_calls_left_out) == (1, 0)
 
 
 def test_calls_that_the_caller_slowed_down_are_counted() -> None:
@@ -350,7 +359,7 @@ def test_an_empty_side_is_named(side: str) -> None:
         compare(**sides)
     assert str(caught.value) == (
         f"Cannot compare with an empty {side}: there is no call in it. Pass at least one result; "
-        "20 on each side are the least that gives a verdict."
+        "20 on each side are the least that gives a verdict. An iterator gives its results once."
     )
 
 

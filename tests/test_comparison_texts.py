@@ -127,6 +127,7 @@ def test_the_text_of_a_comparison() -> None:
         "\n"
         "calls: those with the number; the last two rows take completed calls,"
         " others streams\n"
+        "baseline, candidate: medians, whose quotient need not be the ratio\n"
         "ratio: candidate / baseline, the median over all pairs of calls (Hodges-Lehmann)\n"
         "interval: 95%, the Mann-Whitney test inverted (Moses); each call is one value\n"
         "change: the interval excludes 1 and the ratio is above 1.05 or below 0.952\n"
@@ -188,12 +189,13 @@ def test_more_failures_are_said_though_not_judged() -> None:
     text = str(compared(first_token(), candidate=candidate))
     assert text.splitlines()[1:3] == [
         "candidate: 40 calls, 30 completed, 10 failed",
-        (
-            "The candidate failed more often: 25.0% of its calls, against 0.0%. "
-            "Failures get no verdict."
-        ),
+        ("The candidate failed more often: 25% of its calls, against 0%. Failures get no verdict."),
     ]
     assert "more often" not in str(compared(first_token(), baseline=candidate))
+    rare = calls(10_000, outcomes={"completed": 9_999, "failed": 1})
+    assert "more often: 0.01% of its calls, against 0%." in str(
+        compared(first_token(), candidate=rare)
+    )
     assert (candidate.completed_count, candidate.failed_count) == (30, 10)
     assert candidate.failed_fraction == 0.25
     assert calls(0, outcomes={}).failed_fraction is None
@@ -253,6 +255,7 @@ def test_the_markdown_of_a_comparison() -> None:
         "\n"
         "- calls: those with the number; the last two rows take completed calls,"
         " others streams\n"
+        "- baseline, candidate: medians, whose quotient need not be the ratio\n"
         "- ratio: candidate / baseline, the median over all pairs of calls (Hodges-Lehmann)\n"
         "- interval: 95%, the Mann-Whitney test inverted (Moses); each call is one value\n"
         "- change: the interval excludes 1 and the ratio is above 1.05 or below 0.952\n"

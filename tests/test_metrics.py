@@ -65,6 +65,19 @@ def test_the_innermost_calls_are_taken() -> None:
         assert taken(results, "all") == results
 
 
+def test_a_snapshot_gives_way_to_what_is_later() -> None:
+    """A stream that was looked at while it ran is one call, whatever the order of results."""
+    early = made(call_id="a", outcome="running", generation_latency=0.25, token_count=1)
+    same_time = made(call_id="a", outcome="running", generation_latency=0.5, token_count=1)
+    late = made(call_id="a", outcome="running", generation_latency=0.5, token_count=2)
+    finished, other = made(call_id="a"), made(call_id="b", outcome="running")
+
+    assert taken([early, late, finished, other], "all") == [finished, other]
+    assert taken([other, finished, late, early]) == [other, finished]
+    for results in ([late, same_time, early], [early, same_time, late]):
+        assert taken(results) == [late]
+
+
 def test_another_way_of_nesting_is_refused() -> None:
     """A slip is told at once."""
     with pytest.raises(

@@ -11,7 +11,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from tokenclock import MetricsResult, TokenclockError, add_sink, observe
 from tokenclock._metrics import METRICS
 from tokenclock._summaries import samples
+from tokenclock._summaries.columns import Codes
 from tokenclock._texts import width_of
 from tokenclock.errors import (
     EmptyInputError,
@@ -153,6 +154,27 @@ def test_a_parent_elsewhere_leaves_nothing_out() -> None:
     assert (summary.call_count, summary.outer_calls_left_out) == (2, 0)
 
 
+def test_a_call_counts_once_whatever_was_read_of_it_before() -> None:
+    """Snapshots of a stream that runs are not calls beside what became of it."""
+    early = call(0, outcome="running", generation_latency=0.25, token_count=1)
+    late = call(0, outcome="running", generation_latency=0.5, token_count=2)
+    other = call(1, outcome="running", generation_latency=0.5, token_count=2)
+    finished = call(0, token_count=4)
+
+    for results in ([early, late, finished, other], [other, finished, late, early]):
+        summary = summarize(results, by="outcome", nested="all")
+        assert summary.outcomes == {"completed": 1, "running": 1}
+        assert (summary.call_count, summary.outer_calls_left_out) == (2, 0)
+        assert (summary.token_count, summary.peak_concurrency) == (6, 2)
+        assert summary.inter_token_latency.count == 4
+        assert summary.groups["running"].call_count == 1
+    same_time = call(0, outcome="running", generation_latency=0.5, token_count=1)
+    for results in ([early, same_time, late], [late, same_time, early]):
+        assert summarize(results).token_count == 2
+    both = [early, finished, call(1, parent_id="c-0")]
+    assert summarize(both).outer_calls_left_out == 1
+
+
 def test_calls_of_the_callers_own_doing_are_counted() -> None:
     """A share of 5 % or more is counted; the numbers of these calls are taken all the same."""
     summary = summarize([call(0, consumer_time=0.0625), call(1, consumer_time=0.03125), call(2)])
@@ -244,8 +266,27 @@ def test_times_of_other_zones_are_one_time() -> None:
     assert summary.time_span == 1.0
 
 
+class ZoneWithoutOffset(tzinfo):
+    """A time of this zone is one without a zone to datetime's arithmetic."""
+
+    def utcoffset(self, _moment: datetime | None, /) -> None:
+        return None
+
+
+def test_a_zone_that_says_nothing_is_none() -> None:
+    """A zone without an offset leaves a time as naive as no zone does."""
+    nowhere = ZoneWithoutOffset()  # type: ignore[abstract]  # to checkers only
+    summary = summarize([call(0), call(1, started_at=STARTED.replace(tzinfo=nowhere))])
+
+    assert summary.time_span == 1.0
+
+
 def test_absurd_times_break_nothing() -> None:
-    """A record can hold any number: the end stays within the calendar."""
+    """A record can hold any number: start and end stay within the calendar."""
+    first = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+    early = summarize([call(0, started_at=first)])
+    assert early.started_at == datetime(1, 1, 1, tzinfo=timezone.utc)
+    assert early.time_span == 1.0
     late = datetime(9999, 12, 31, tzinfo=timezone.utc)
     summary = summarize([call(0, generation_latency=1e300), call(1, started_at=late)])
 
@@ -276,12 +317,17 @@ def test_goodput_counts_the_undetermined_apart() -> None:
 
 
 def test_goodput_of_values_alone_is_undetermined() -> None:
-    """With nothing determined there is no fraction, and none of the calls met the level."""
-    summary = summarize([value()], slo=ServiceLevel(time_to_first_token=0.5))
+    """With nothing determined there is neither a fraction nor a rate: unknown is not 0."""
+    level = ServiceLevel(time_to_first_token=0.5)
+    summary = summarize([value()], slo=level)
 
     assert summary.goodput == Goodput(
-        met=0, missed=0, undetermined=1, fraction=None, requests_per_second=0.0
+        met=0, missed=0, undetermined=1, fraction=None, requests_per_second=None
     )
+    assert "\ngoodput      n/a; 1 undetermined\n" in str(summary)
+    failed = summarize([value(outcome="failed")], slo=level).goodput
+    assert failed is not None
+    assert failed.requests_per_second == 0.0
 
 
 # --- groups --------------------------------------------------------------------------------------
@@ -306,6 +352,22 @@ def test_each_group_has_its_summary() -> None:
     for key, group in summary.groups.items():
         alone = [one for one in results if one.model == key]
         assert group == summarize(alone, slo=slo, failed_as_inf=True)
+
+
+def test_a_group_costs_what_its_own_calls_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A summary by tenant has thousands of groups: no group looks through all the calls."""
+    passes = 0
+    having = Codes.having
+
+    def counting(codes: Codes[Any], value: Any) -> bytearray:
+        nonlocal passes
+        passes += 1
+        return having(codes, value)
+
+    monkeypatch.setattr(Codes, "having", counting)
+    results = [call(number) for number in range(50)]
+    assert len(summarize(results, by=lambda one: one.call_id).groups) == 50
+    assert passes <= 2
 
 
 def test_groups_by_function_and_label() -> None:
@@ -340,9 +402,31 @@ def test_no_results_are_refused() -> None:
     with pytest.raises(
         EmptyInputError,
         match=r"^Cannot summarise no results: there is no number to give\. Pass one result or "
-        r"more, such as those of a ResultLog or of read_records\(\)\.$",
+        r"more, such as those of a ResultLog or of read_records\(\); an iterator gives its results "
+        r"once\.$",
     ):
         summarize(iter([]))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (ResultLog(), "of type 'ResultLog': it is no iterable."),
+        (call(), "of type 'MetricsResult': it is no iterable."),
+        ("runs.jsonl", "that holds a 'str': it may hold MetricsResult objects only."),
+        ([[call()]], "that holds a 'list': it may hold MetricsResult objects only."),
+        ({"chat": call()}, "that holds a 'str': it may hold MetricsResult objects only."),
+    ],
+)
+def test_what_holds_no_results_is_refused(given: Any, words: str) -> None:
+    """Whoever passes the log itself, a path or one result is told what to pass."""
+    with pytest.raises(InvalidOptionError) as caught:
+        summarize(given)
+    assert str(caught.value) == (
+        f"Cannot summarise an object {words} Pass the results themselves: a list of them, the "
+        "results of a ResultLog, or read_records(path)."
+    )
+    assert caught.value.option == "results"
 
 
 def test_results_are_not_kept() -> None:
@@ -493,6 +577,15 @@ def test_a_summary_survives_every_journey() -> None:
     assert Summary.from_dict(json.loads(summary.to_json())) == summary
     assert Summary.from_dict(ResultLog().summary().to_dict()) == ResultLog().summary()
     assert hash(copy.deepcopy(summary)) == hash(summary)
+
+
+def test_half_a_character_in_a_key_can_be_written() -> None:
+    """JSON can name half of a surrogate pair, which no file can hold: it stays an escape."""
+    summary = summarize([call(model="\ud800")], by="model")
+
+    text = summary.to_json()
+    assert text.isascii()
+    assert Summary.from_dict(json.loads(text)) == summary
 
 
 def test_a_summary_is_plain_data() -> None:
@@ -767,6 +860,8 @@ def test_a_polars_frame_has_a_row_a_group_and_metric() -> None:
 
     mixed = summarize(results, by=lambda one: one.model or 3).to_polars()
     assert mixed["group"].unique(maintain_order=True).to_list() == ["a", "3"]
+    broken = summarize([call(model="a\ud800")], by="model").to_polars()
+    assert set(broken["group"]) == {"a?"}
     nothing = summarize(results, by=lambda _: None).to_pandas()
     assert set(nothing["group"]) == {"(none)"}
 

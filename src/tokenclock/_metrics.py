@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -80,18 +80,63 @@ GROUP_FIELDS = (
 )  # fmt: skip
 
 
+def results_in(given: Iterable[Result], *, cannot: str, option: str) -> Iterator[Result]:
+    """
+    Give the results in *given* one by one.
+
+    Args:
+        given: What a user passed.
+        cannot: How the message begins, such as "Cannot compare with a baseline".
+        option: The argument's name.
+
+    Raises:
+        InvalidOptionError: If it is no iterable, or at whatever in it is no result.
+    """
+    try:
+        passing = iter(given)
+    except TypeError as error:
+        what = f"of type {type(given).__name__!r}: it is no iterable"
+        raise _no_results(f"{cannot} {what}", option) from error
+    for result in passing:
+        if not isinstance(result, MetricsResult):  # pyright: ignore[reportUnnecessaryIsInstance]
+            kind = type(result).__name__
+            what = f"that holds a {kind!r}: it may hold MetricsResult objects only"
+            raise _no_results(f"{cannot} {what}", option)
+        yield result
+
+
+def _no_results(what: str, option: str) -> InvalidOptionError:
+    msg = (
+        f"{what}. Pass the results themselves: a list of them, the results of a ResultLog, or "
+        "read_records(path)."
+    )
+    return InvalidOptionError(msg, option=option)
+
+
 def taken(results: Collection[Result], nested: Nested = "innermost") -> list[Result]:
     """
     Give the calls whose numbers count, in their order.
 
     The tokens of a measured call inside another are counted by both, so by default those that
-    have another of *results* inside them are left out.
+    have another of *results* inside them are left out. A call counts once, as it was last seen.
     """
     check_nested(nested)
+    calls = as_last_seen(results)
     if nested == "all":
-        return list(results)
+        return calls
     outer = {result.parent_id for result in results if result.parent_id != result.call_id}
-    return [result for result in results if result.call_id not in outer]
+    return [result for result in calls if result.call_id not in outer]
+
+
+def as_last_seen(results: Collection[Result]) -> list[Result]:
+    """Leave out the snapshots of running calls of which something later is among *results*."""
+    running = [result for result in results if result.outcome == "running"]
+    if not running:
+        return list(results)
+    running.sort(key=lambda result: (result.generation_latency, result.token_count or 0))
+    latest = {result.call_id: result for result in running}
+    latest.update((one.call_id, one) for one in results if one.outcome != "running")
+    return [one for one in results if one.outcome != "running" or latest[one.call_id] is one]
 
 
 def check_nested(nested: str) -> None:

@@ -34,14 +34,16 @@ from tokenclock._metrics import (
     Metric,
     Nested,
     Result,
+    as_last_seen,
     check_nested,
     group_by,
     group_name,
     grouped,
+    results_in,
     taken,
     unknown_group,
 )
-from tokenclock._result import MetricsResult
+from tokenclock._result import MetricsResult  # noqa: TC001 - typing.get_type_hints needs it
 from tokenclock._statistics import quantile
 from tokenclock._texts import cut, is_callers_doing
 from tokenclock.errors import EmptyInputError, InvalidOptionError, InvalidRecordError
@@ -74,10 +76,13 @@ def compare(
     Failures get no verdict; their shares are in ``Comparison.baseline`` and ``.candidate``.
 
     Args:
-        baseline: Results in any order; consumed once.
+        baseline: Results in any order; consumed once. Each is a call, and one that is there twice
+            is two; but of the snapshots of a running call only the last counts, and none beside
+            the finished result.
         candidate: The same, of what may have changed.
         by: Compare each group, too: a field such as ``"model"``, the name of a label, or a
-            function from a result to a key.
+            function from a result to a key. A change over all calls alone may come from a changed
+            mix of groups.
         minimum_effect: The smallest change that counts, as a fraction: 0.05 asks for a ratio above
             1.05 or below 1 / 1.05. A finite number, 0 or more.
         nested: ``"innermost"`` leaves out calls that have measured calls inside them, whose
@@ -125,30 +130,16 @@ class _Calls(NamedTuple):
 
 def _calls_of(side: Side, results: Iterable[Result], nested: Nested) -> _Calls:
     """Read one side, refusing what holds anything but results."""
-    try:
-        passing = iter(results)
-    except TypeError as error:
-        raise _no_results(side, f"of type {type(results).__name__!r}", "is no iterable") from error
-    everything = list(passing)
-    for result in everything:
-        if not isinstance(result, MetricsResult):  # pyright: ignore[reportUnnecessaryIsInstance]
-            kind = type(result).__name__
-            raise _no_results(side, f"that holds a {kind!r}", "may hold MetricsResult objects only")
+    given = results_in(results, cannot=f"Cannot compare with a {side}", option=side)
+    everything = as_last_seen(list(given))
     if not everything:
         msg = (
             f"Cannot compare with an empty {side}: there is no call in it. Pass at least one "
-            f"result; {MINIMUM_COUNT} on each side are the least that gives a verdict."
+            f"result; {MINIMUM_COUNT} on each side are the least that gives a verdict. An iterator "
+            "gives its results once."
         )
         raise EmptyInputError(msg)
     return _Calls(everything, taken(everything, nested))
-
-
-def _no_results(side: Side, what: str, why: str) -> InvalidOptionError:
-    msg = (
-        f"Cannot compare with a {side} {what}: it {why}. Pass the results themselves: a list of "
-        "them, the results of a ResultLog, or read_records(path)."
-    )
-    return InvalidOptionError(msg, option=side)
 
 
 def _check_effect(minimum_effect: float) -> None:

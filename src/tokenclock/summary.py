@@ -25,7 +25,14 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from tokenclock._metrics import Group, Nested, check_group_is_known, check_nested, group_by
+from tokenclock._metrics import (
+    Group,
+    Nested,
+    check_group_is_known,
+    check_nested,
+    group_by,
+    results_in,
+)
 from tokenclock._result import MetricsResult
 from tokenclock._service_level import ServiceLevel, check_service_level, meets
 from tokenclock._summaries.columns import CallColumns
@@ -53,7 +60,10 @@ def summarize(
     numbers are kept: a generator such as ``read_records()`` gives as many as it likes.
 
     Args:
-        results: In any order; consumed once.
+        results: In any order; consumed once. Each is a call, and one that is there twice is two;
+            but of the snapshots of a running call only the last counts, and none beside the
+            finished result. A start without a time zone, which only a result made by hand can
+            have, is taken as UTC.
         slo: What a call is to be like to be good enough; gives ``Summary.goodput``.
         by: Summarise each group, too: a field such as ``"model"``, the name of a label, or a
             function from a result to a key, which is text, a number or ``None``.
@@ -70,7 +80,8 @@ def summarize(
 
     Raises:
         EmptyInputError: If there are no *results*.
-        InvalidOptionError: If an option is of the wrong kind, or no call has a label *by*.
+        InvalidOptionError: If *results* holds anything but results, an option is of the wrong
+            kind, or no call has a label *by*.
 
     .. versionadded:: 0.1.0
     """
@@ -80,7 +91,7 @@ def summarize(
     if not len(columns):
         msg = (
             "Cannot summarise no results: there is no number to give. Pass one result or more, "
-            "such as those of a ResultLog or of read_records()."
+            "such as those of a ResultLog or of read_records(); an iterator gives its results once."
         )
         raise EmptyInputError(msg)
     return options.summary(columns)
@@ -179,7 +190,7 @@ class _Options(NamedTuple):
     def columns(self, results: Iterable[MetricsResult[Any]]) -> CallColumns:
         columns, slo = CallColumns(), self.slo
         key_of = group_by(self.by) if self.by is not None else None
-        for result in results:
+        for result in results_in(results, cannot="Cannot summarise an object", option="results"):
             columns.add(
                 result,
                 key=None if key_of is None else key_of(result),

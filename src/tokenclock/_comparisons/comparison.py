@@ -89,7 +89,7 @@ class MetricComparison:
             and continuity). Below 0.05 wherever the interval excludes 1; the other way round this
             holds unless both sides have equal values, when the interval can end at exactly 1.
         adjusted_p_value: Corrected by Holm's method for all the questions that were asked at once:
-            each metric, in each group.
+            each metric, over all calls and in each group.
         verdict: ``"improved"`` or ``"regressed"`` where the interval excludes 1 and the ratio is
             beyond the minimal effect, above ``1 + minimum_effect`` or below
             ``1 / (1 + minimum_effect)``; which of the two depends on whether more is better.

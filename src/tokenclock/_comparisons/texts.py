@@ -75,9 +75,19 @@ def _calls(comparison: Comparison) -> Iterator[str]:
     failed_before, failed_after = before.failed_fraction or 0.0, after.failed_fraction or 0.0
     if failed_after > failed_before:
         yield (
-            f"The candidate failed more often: {failed_after:.1%} of its calls, "
-            f"against {failed_before:.1%}. Failures get no verdict."
+            f"The candidate failed more often: {percent(failed_after)} of its calls, "
+            f"against {percent(failed_before)}. Failures get no verdict."
         )
+
+
+def percent(fraction: float) -> str:
+    """
+    Write a share with three digits: one in ten thousand shall not look like none.
+
+    >>> percent(0.1667), percent(0.0001), percent(0.0), percent(1.0)
+    ('16.7%', '0.01%', '0%', '100%')
+    """
+    return f"{100 * fraction:.3g}%"
 
 
 def _ends(calls: ComparedCalls) -> str:
@@ -138,6 +148,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     if comparison.only_in_candidate:
         yield f"only in the candidate: {_names(comparison.only_in_candidate)}"
     yield "calls: those with the number; the last two rows take completed calls, others streams"
+    yield "baseline, candidate: medians, whose quotient need not be the ratio"
     yield from METHOD
     yield f"change: the interval excludes 1{_and_beyond(comparison.minimum_effect)}"
     rows = [*comparison.metrics.values()]

@@ -52,9 +52,13 @@ class Codes(Generic[H]):
             rows[code].append(row)
         return dict(zip(self._code_of, rows, strict=True))
 
+    def code_of(self, value: H) -> int | None:
+        """Give what stands for the value in the column; ``None`` if no row has it."""
+        return self._code_of.get(value)
+
     def having(self, value: H) -> bytearray:
         """Tell for each row whether it has the value."""
-        code = self._code_of.get(value)
+        code = self.code_of(value)
         return bytearray(one == code for one in self.column)
 
 
@@ -112,6 +116,19 @@ class CallColumns:
         self._parents.clear()
         return are_outer
 
+    def are_stale(self) -> bytearray:
+        """Tell for each row whether it is a snapshot of a call of which a later row is there."""
+        are_running = self.outcomes.having("running")
+        running = [row for row, is_running in enumerate(are_running) if is_running]
+        running.sort(key=lambda row: (self.latencies[row], self.token_counts[row]))
+        latest = {self._ids[row]: row for row in running}
+        for row, one in enumerate(self._ids):
+            if one in latest and not are_running[row]:
+                latest[one] = row
+        for row in running:
+            are_running[row] = latest[self._ids[row]] != row
+        return are_running
+
     def numbers(self, metric: Metric, rows: Rows, failures: bytearray | None) -> array[float]:
         """
         Give the values of a metric in *rows*.
@@ -164,4 +181,4 @@ def _finite(number: float | None) -> float:
 
 def _aware(moment: datetime) -> datetime:
     """Take a time without a zone, which only a result made by hand can have, as UTC."""
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+    return moment if moment.utcoffset() is not None else moment.replace(tzinfo=timezone.utc)

@@ -11,6 +11,7 @@ from tokenclock._summaries.columns import EPOCH, MICROSECOND, CallColumns, Rows
 
 NS_PER_SECOND = 1_000_000_000
 NS_PER_MICROSECOND = 1_000
+_FIRST_US = (datetime.min.replace(tzinfo=EPOCH.tzinfo) - EPOCH) // MICROSECOND
 _LAST_US = (datetime.max.replace(tzinfo=EPOCH.tzinfo) - EPOCH) // MICROSECOND
 
 
@@ -59,9 +60,10 @@ def _end(columns: CallColumns, row: int, *, at_least_ns: int = 0) -> int:
 
 def _ends_that_overlap(columns: CallColumns, rows: Rows) -> list[int]:
     """Give the ends in order; whatever ran did so for the resolution of its start at least."""
-    never_ran = columns.outcomes.having("unconsumed")
+    outcomes, unconsumed = columns.outcomes.column, columns.outcomes.code_of("unconsumed")
     return sorted(
-        _end(columns, row, at_least_ns=0 if never_ran[row] else NS_PER_MICROSECOND) for row in rows
+        _end(columns, row, at_least_ns=0 if outcomes[row] == unconsumed else NS_PER_MICROSECOND)
+        for row in rows
     )
 
 
@@ -81,5 +83,5 @@ def _peak(starts: Iterable[int], ends: list[int]) -> int:
 
 
 def _moment(nanoseconds: int) -> datetime:
-    microseconds = min(nanoseconds // NS_PER_MICROSECOND, _LAST_US)
-    return EPOCH + microseconds * MICROSECOND
+    microseconds = nanoseconds // NS_PER_MICROSECOND
+    return EPOCH + min(max(microseconds, _FIRST_US), _LAST_US) * MICROSECOND

@@ -23,7 +23,8 @@ def summary_of(
     """Condense the columns, whose gaps are used up by it."""
     calls = _Calls(
         columns=columns,
-        are_outer=columns.are_outer() if nested == "innermost" else bytearray(len(columns)),
+        are_outer=_if_any(columns.are_outer()) if nested == "innermost" else None,
+        are_stale=_if_any(columns.are_stale()),
         failures=columns.outcomes.having("failed") if failed_as_inf else None,
         is_judged=is_judged,
     )
@@ -38,7 +39,8 @@ class _Calls:
     """All calls, and what was asked about them."""
 
     columns: CallColumns
-    are_outer: bytearray
+    are_outer: bytearray | None
+    are_stale: bytearray | None
     failures: bytearray | None
     is_judged: bool
 
@@ -49,13 +51,14 @@ class _Calls:
         groups: Mapping[GroupKey, Summary] = MappingProxyType({}),
     ) -> Summary:
         """Condense those of *all_rows* that are taken."""
-        columns, rows = self.columns, self._taken(all_rows)
+        columns, calls = self.columns, _without(self.are_stale, all_rows)
+        rows = _without(self.are_outer, calls)
         statistics: dict[str, Any] = {one.name: self._statistics(one, rows) for one in SINGLE}
         statistics[GAP.name] = statistics_of(gaps_of(rows), left_out=columns.without_gaps(rows))
         span = span_of(columns, rows) if rows else None
         return Summary(
             call_count=len(rows),
-            outer_calls_left_out=len(all_rows) - len(rows),
+            outer_calls_left_out=len(calls) - len(rows),
             outcomes=self._outcomes(rows),
             **self._totals(rows, span),
             callers_doing_count=sum(columns.callers_doing[row] for row in rows),
@@ -63,11 +66,6 @@ class _Calls:
             goodput=self._goodput(rows, span) if self.is_judged else None,
             groups=dict(groups),
         )
-
-    def _taken(self, rows: Rows) -> Rows:
-        if not any(self.are_outer):
-            return rows
-        return array("i", (row for row in rows if not self.are_outer[row]))
 
     def _statistics(self, metric: Metric, rows: Rows) -> Statistics:
         numbers = self.columns.numbers(metric, rows, self.failures)
@@ -101,13 +99,24 @@ class _Calls:
     def _goodput(self, rows: Rows, span: Span | None) -> Goodput:
         counts = self.columns.verdicts.counts(rows)
         met, missed = counts.get(True, 0), counts.get(False, 0)
+        determined = met + missed
         return Goodput(
             met=met,
             missed=missed,
             undetermined=counts.get(None, 0),
-            fraction=met / (met + missed) if met + missed else None,
-            requests_per_second=None if span is None else span.rate_of(met),
+            fraction=met / determined if determined else None,
+            requests_per_second=span.rate_of(met) if span and determined else None,
         )
+
+
+def _if_any(rows: bytearray) -> bytearray | None:
+    return rows if any(rows) else None
+
+
+def _without(left_out: bytearray | None, rows: Rows) -> Rows:
+    if left_out is None:
+        return rows
+    return array("i", (row for row in rows if not left_out[row]))
 
 
 def _place_of(outcome: str) -> tuple[int, str]:

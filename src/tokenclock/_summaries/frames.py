@@ -69,4 +69,9 @@ def _rows_of(summary: Summary) -> Iterator[dict[str, Any]]:
 def _of_one_type(keys: list[GroupKey]) -> list[GroupKey]:
     """Give the keys as they are if a column can hold them, else their names."""
     types = {type(key) for key in keys if key is not None}
-    return keys if len(types) == 1 else [group_name(key) for key in keys]
+    return list(map(_writable, keys if len(types) == 1 else map(group_name, keys)))
+
+
+def _writable(key: GroupKey) -> GroupKey:
+    """Replace half a surrogate pair, which a column of Polars cannot hold."""
+    return key.encode(errors="replace").decode() if isinstance(key, str) else key

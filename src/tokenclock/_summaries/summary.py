@@ -71,7 +71,8 @@ class Goodput:
         missed: Calls that failed or broke a limit.
         undetermined: Calls of which that cannot be told.
         fraction: ``met / (met + missed)``; ``None`` if no call is determined.
-        requests_per_second: ``met`` over the time span; ``None`` if no time passed.
+        requests_per_second: ``met`` over the time span: the least it was, where calls are
+            undetermined. ``None`` if no time passed or no call is determined.
 
     .. versionadded:: 0.1.0
     """
@@ -222,7 +223,7 @@ class Summary:
         .. versionadded:: 0.1.0
         """
         record = _without_infinity(self.to_dict())
-        return json.dumps(record, indent=indent, ensure_ascii=False, allow_nan=False)
+        return json.dumps(record, indent=indent, allow_nan=False)
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Summary:

@@ -144,11 +144,12 @@ def _concurrency(summary: Summary) -> str:
 
 
 def _goodput(goodput: Goodput) -> str:
-    determined = goodput.met + goodput.missed
-    share = "" if goodput.fraction is None else f" ({goodput.fraction:.1%})"
     apart = f"; {goodput.undetermined} undetermined" if goodput.undetermined else ""
-    calls = f"{goodput.met} of {_counted(determined, 'call')} met the service level{share}{apart}"
-    return f"{_rate(goodput.requests_per_second)}: {calls}"
+    if goodput.fraction is None:
+        return f"n/a{apart}"
+    determined = _counted(goodput.met + goodput.missed, "call")
+    calls = f"{goodput.met} of {determined} met the service level ({goodput.fraction:.1%})"
+    return f"{_rate(goodput.requests_per_second)}: {calls}{apart}"
 
 
 def _rate(rate: float | None) -> str:
