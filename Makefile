@@ -20,7 +20,7 @@ OLDER_TESTS := tests/real tests/test_instrument.py tests/test_managers.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test suite lint format types test-all bench truth clean FORCE
+.PHONY: help demo test suite lint format types test-all bench truth power pictures clean FORCE
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +70,12 @@ bench: $(DEMO)/.package ## Measure what measuring costs
 
 truth: $(DEMO)/.package $(DEMO)/.clients ## Hold our times against a scripted server's own
 	$(DEMO)/bin/python benchmarks/truth.py
+
+power: $(FULL)/.package ## Simulate what tokenclock.compare finds, and how often it errs
+	$(FULL)/bin/python benchmarks/power.py
+
+pictures: $(FULL)/.package ## Draw the pictures of the docs anew
+	$(FULL)/bin/python benchmarks/pictures.py
 
 clean: ## Remove everything that was made
 	rm -rf .venv .venvs build dist src/*.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache htmlcov

@@ -41,7 +41,6 @@ try:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.language_models.chat_models import generate_from_stream
     from langchain_core.messages import AIMessageChunk, BaseMessage, convert_to_openai_messages
-    from langchain_core.messages.ai import UsageMetadata
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
     from langchain_core.prompts import ChatPromptTemplate
 except ImportError:
@@ -69,19 +68,20 @@ class LocalChatModel(BaseChatModel):
         self, messages: list[BaseMessage], *_: Any, **__: Any
     ) -> Iterator[ChatGenerationChunk]:
         for chunk in self.local.chunks(convert_to_openai_messages(messages), max_tokens=16):
-            message = AIMessageChunk(content=text_of(chunk), usage_metadata=usage_in(chunk))
+            content: Any = {"content": text_of(chunk), "usage_metadata": usage_in(chunk)}
+            message = AIMessageChunk(**content)
             yield ChatGenerationChunk(message=message)
 
 
-def usage_in(chunk: Chunk) -> UsageMetadata | None:
+def usage_in(chunk: Chunk) -> dict[str, int] | None:
     usage = chunk.get("usage")
     if not usage:
         return None
-    return UsageMetadata(
-        input_tokens=usage["prompt_tokens"],
-        output_tokens=usage["completion_tokens"],
-        total_tokens=usage["total_tokens"],
-    )
+    return {
+        "input_tokens": usage["prompt_tokens"],
+        "output_tokens": usage["completion_tokens"],
+        "total_tokens": usage["total_tokens"],
+    }
 
 
 def ask(chat: LocalChatModel) -> None:

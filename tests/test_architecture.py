@@ -64,8 +64,27 @@ ORDER = (
     ("_comparisons.comparison",),
     ("compare",),
     ("pytest_plugin",),
+    ("plots._spans", "plots._style"),
+    ("plots._distribution", "plots._over_time", "plots._timeline"),
+    ("plots._comparison",),
+    ("plots",),
+    # What calls a function many times, and the model that the examples call.
+    ("_load._consume", "_load._plan", "_load._tally", "_load._target"),
+    ("_load._engine",),
+    ("_load",),
+    ("demo._decode",),
+    ("demo._model",),
+    ("demo._show",),
+    ("demo",),
     # The front door, which looks up what is of the reporting half when it is asked for.
     ("__init__",),
+    # The command line stands on everything.
+    ("cli._html", "cli._output", "cli._parameters", "cli._start_delay"),
+    ("cli._figures", "cli._inputs", "cli._run_report", "cli._watch"),
+    ("cli._compare", "cli._demo", "cli._plot", "cli._report", "cli._run", "cli._show"),
+    ("cli._app",),
+    ("cli",),
+    ("__main__",),
 )
 
 # Names that only checkers look up, of a room further up or next door: no import happens.
@@ -86,11 +105,18 @@ THIRD_PARTY = {
     ("_callables", "wrapt"),
     ("_comparisons.rank_ratio", "numpy"),
     ("_comparisons.rank_ratio", "scipy"),
+    ("cli._figures", "matplotlib"),
+    ("cli._output", "rich"),
+    ("cli._parameters", "typer"),
+    ("cli._watch", "rich"),
     ("_summaries.frames", "pandas"),
     ("_summaries.frames", "polars"),
+    ("plots._over_time", "matplotlib"),
+    ("plots._style", "matplotlib"),
+    ("plots._timeline", "matplotlib"),
     ("pytest_plugin", "pytest"),
 }
-FOR_CHECKERS_ONLY = {"pandas", "polars", "pytest", "typing_extensions"}
+FOR_CHECKERS_ONLY = {"matplotlib", "pandas", "polars", "pytest", "rich", "typing_extensions"}
 
 
 def _room_of(path: Path) -> str:

@@ -48,8 +48,8 @@ def reports_in(printed: list[str]) -> list[str]:
 def test_no_example_is_left_out() -> None:
     """Each script in examples/ has its test here."""
     tested = {
-        "anthropic_client", "async_streaming", "demo", "inspect_results", "langchain_model",
-        "openai_client", "sync_method", "web_app",
+        "anthropic_client", "async_streaming", "benchmark_a_function", "demo", "inspect_results",
+        "langchain_model", "openai_client", "sync_method", "web_app",
     }  # fmt: skip
     assert {path.stem for path in EXAMPLES.glob("*.py")} - {"local_model"} == tested
 
@@ -90,6 +90,17 @@ def test_the_async_method_measures_calls_side_by_side(capsys: pytest.CaptureFixt
     first = re.findall(r"first token after (\d+\.\d+) s: completed", printed)
     assert first == sorted(first, key=float)
     assert len(first) == 3
+
+
+@pytest.mark.model
+def test_a_function_is_benchmarked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Twelve calls are condensed, and read back from the file that kept them."""
+    monkeypatch.chdir(tmp_path)
+    printed = printed_by("benchmark_a_function", capsys)
+    assert "calls        12: 12 completed" in printed
+    assert "Read back from the file: 12 calls" in printed
 
 
 @pytest.mark.model

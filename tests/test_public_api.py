@@ -16,6 +16,7 @@ import pytest
 
 import tokenclock
 import tokenclock._typing
+import tokenclock.demo
 import tokenclock.errors
 import tokenclock.pytest_plugin
 import tokenclock.readers
@@ -30,6 +31,7 @@ INDENT = "    "
 # None of these may be imported by `import tokenclock`: each costs milliseconds or needs an extra.
 MODULES = (
     tokenclock,
+    tokenclock.demo,
     tokenclock.errors,
     tokenclock.pytest_plugin,
     tokenclock.readers,
@@ -38,7 +40,7 @@ MODULES = (
     tokenclock.testing,
 )
 # Those that need an extra have a snapshot of their own.
-NEED_EXTRAS = ("tokenclock.compare",)
+NEED_EXTRAS = ("tokenclock.cli", "tokenclock.compare", "tokenclock.plots")
 
 NOT_AT_IMPORT = {
     "asyncio",

@@ -276,13 +276,14 @@ def test_a_file_needs_no_terminal(project: pytest.Pytester) -> None:
     assert labels_of(project.path / "runs.jsonl") == ["test_run.py::test_a"]
 
 
-def test_collecting_leaves_the_file_of_an_earlier_run(project: pytest.Pytester) -> None:
-    """--collect-only runs no test and begins no file."""
+@pytest.mark.parametrize("showing", ["--collect-only", "--setup-plan", "--cache-show"])
+def test_showing_leaves_the_file_of_an_earlier_run(showing: str, project: pytest.Pytester) -> None:
+    """What runs no test begins no file."""
     project.makepyfile(test_run=SEVERAL)
     path = project.path / "runs.jsonl"
     run(project, "--token-metrics=runs.jsonl")
     before = path.read_bytes()
-    outcome = run(project, "--collect-only", "--token-metrics=runs.jsonl")
+    outcome = run(project, showing, "--token-metrics=runs.jsonl")
 
     assert outcome.ret == pytest.ExitCode.OK
     assert path.read_bytes() == before

@@ -39,7 +39,7 @@ __all__ = ["TokenMetrics"]
 PLUGIN = "tokenclock-run"
 LABEL = "test"
 # With these pytest only shows something: no test runs, and no file is begun anew.
-_SHOWING = ("collectonly", "showfixtures", "show_fixtures_per_test")
+_SHOWING = ("collectonly", "setupplan", "cacheshow", "showfixtures", "show_fixtures_per_test")
 
 
 class TokenMetrics:

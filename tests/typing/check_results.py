@@ -125,6 +125,9 @@ def blocks() -> None:
 
 def package() -> None:
     assert_type(tokenclock.__version__, str)
+    assert_type(tokenclock.summarize([]), tokenclock.Summary)
+    assert_type(tokenclock.ResultLog().summary(slo=None), tokenclock.Summary)
+    _limits: tokenclock.ServiceLevel = tokenclock.ServiceLevel(time_to_first_token=0.5)
     _error: type[Exception] = TokenclockError
     _warning: type[Warning] = TokenclockWarning
     tokenclock.observ  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]  # noqa: B018
