@@ -71,6 +71,7 @@ ORDER = (
     # What calls a function many times, and the model that the examples call.
     ("_load._consume", "_load._plan", "_load._tally", "_load._target"),
     ("_load._engine",),
+    ("_load._workers",),
     ("_load",),
     ("demo._decode",),
     ("demo._model",),

@@ -5,10 +5,11 @@ No terminal, no files: the plan, the target, the workers and the counts. A comma
 sees and keeps what it is given.
 """
 
-from tokenclock._load._engine import Load, LoopLoad, ThreadLoad, Timer, load_of
+from tokenclock._load._engine import Load, Timer
 from tokenclock._load._plan import OPEN_LOOP_CONCURRENCY, Job, Plan
 from tokenclock._load._tally import START_DELAY, Glance, Tally
 from tokenclock._load._target import Target, find_target
+from tokenclock._load._workers import LoopLoad, ThreadLoad, load_of
 
 __all__ = [
     "OPEN_LOOP_CONCURRENCY",

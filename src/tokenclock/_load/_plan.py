@@ -11,6 +11,7 @@ from typing import NamedTuple
 from tokenclock.errors import InvalidOptionError
 
 OPEN_LOOP_CONCURRENCY = 64
+MOST_CALLS = 10_000_000  # the plan of each is kept, 150 bytes or so
 
 
 class Job(NamedTuple):
@@ -56,9 +57,11 @@ class Plan:
 
     def __post_init__(self) -> None:
         _check_least("calls", self.calls, 1)
+        _check_most("calls", self.calls, MOST_CALLS)
         if self.concurrency is not None:
             _check_least("concurrency", self.concurrency, 1)
         _check_least("warmup", self.warmup, 0)
+        _check_most("warmup", self.warmup, MOST_CALLS)
         if self.rate is not None and not 0 < self.rate < float("inf"):
             msg = (
                 f"Cannot call at a rate of {self.rate:g} per second: it is no positive number. "
@@ -100,4 +103,13 @@ class Plan:
 def _check_least(option: str, number: int, least: int) -> None:
     if number < least:
         msg = f"Cannot run with {option}={number}: that is less than {least}. Pass {least} or more."
+        raise InvalidOptionError(msg, option=option)
+
+
+def _check_most(option: str, number: int, most: int) -> None:
+    if number > most:
+        msg = (
+            f"Cannot run with {option}={number}: that is more than {most:,}. "
+            "Run several times, with --append to one file."
+        )
         raise InvalidOptionError(msg, option=option)
