@@ -144,8 +144,10 @@ def test_calls_in_flight(plan: Plan, workers: int) -> None:
         (
             {"calls": 10_000_001},
             "calls",
-            "Cannot run with calls=10000001: that is more than 10,000,000. "
-            "Run several times, with --append to one file.",
+            (
+                "Cannot run with calls=10000001: that is more than 10,000,000. "
+                "Run several times, with --append to one file."
+            ),
         ),
         (
             {"calls": 1, "rate": 0.0},
