@@ -45,8 +45,9 @@ types: $(FULL)/.lint ## Check types with mypy and basedpyright
 
 suite: $(FULL)/.package $(FULL)/.model $(BARE)/.package $(OLDER)/.package $(OLDER)/.model ## Run the tests on the built package, with and without extras, and with older clients
 	rm -f $(VENVS)/.coverage*
-	$(FULL)/bin/coverage run --data-file=$(VENVS)/.coverage.full $(PYTEST)
-	$(BARE)/bin/coverage run --data-file=$(VENVS)/.coverage.bare $(PYTEST) -m "not extras and not model"
+	$(FULL)/bin/coverage run --data-file=$(VENVS)/.coverage.full $(PYTEST) -m "not heavy and not older"
+	$(FULL)/bin/python $(PYTEST) -m heavy
+	$(BARE)/bin/coverage run --data-file=$(VENVS)/.coverage.bare $(PYTEST) -m "not extras and not model and not heavy"
 	$(OLDER)/bin/coverage run --data-file=$(VENVS)/.coverage.older $(PYTEST) -m extras $(OLDER_TESTS)
 	$(FULL)/bin/coverage combine --quiet --data-file=$(VENVS)/.coverage $(VENVS)
 	$(FULL)/bin/coverage report --data-file=$(VENVS)/.coverage

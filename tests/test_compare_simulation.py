@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Random = np.random.Generator
     Draw = Callable[[Random, int], NDArray[np.float64]]
 
-pytestmark = pytest.mark.extras
+pytestmark = [pytest.mark.extras, pytest.mark.heavy]
 
 STARTED = datetime(2026, 1, 2, tzinfo=timezone.utc)
 PAIRS = 1000
