@@ -279,7 +279,7 @@ def test_measured_calls_inside_are_results_too_and_do_not_count() -> None:
     assert (len(outers), len(inners)) == (2, 2)
     assert {result.parent_id for result in inners} == {result.call_id for result in outers}
     assert (running.tally.calls, running.tally.results) == (2, 4)
-    assert running.tally.glance().token_count == 4  # the innermost count
+    assert running.tally.glance().token_count == 4  # those of the calls that count
 
 
 def test_results_that_come_late_are_kept() -> None:

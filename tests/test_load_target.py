@@ -230,7 +230,7 @@ def test_what_cannot_be_called_is_refused() -> None:
             (
                 "Cannot call 'clock_answers:answer' with no argument: it takes "
                 "(prompt) (missing a required argument: 'prompt'). "
-                "Give the prompts, one a line of a file, or name one that needs none."
+                "Pass --input FILE with one prompt a line, or name one that needs none."
             ),
         ),
     ],

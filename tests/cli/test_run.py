@@ -154,15 +154,28 @@ def test_without_n_each_prompt_is_one_call(folder: Path) -> None:
     assert (folder / "called.txt").read_text().count("nothing") == 10
 
 
-def test_measured_calls_inside_are_written_too(
+def test_a_result_is_a_call_of_the_target_whatever_is_measured_inside(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three calls are three results: what they call in turn would hide the time around it."""
+    assert run(*prompted("outer", "-n", "3", "-o", "runs.jsonl")) == 0
+    assert [result.function for result in records(folder)] == ["clock_talk.outer"] * 3
+    out = capsys.readouterr().out
+    assert out.startswith("calls        3: 3 completed\n")
+    assert out.endswith("; 3 measured calls inside left out (--inside keeps them)\n")
+
+
+def test_measured_calls_inside_are_written_when_asked_for(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Three calls count, and three more results name them as their parents."""
-    assert run(*prompted("outer", "-n", "3", "-o", "runs.jsonl")) == 0
+    assert run(*prompted("outer", "-n", "3", "-o", "runs.jsonl", "--inside")) == 0
     results = records(folder)
     assert sum(result.parent_id is None for result in results) == 3
     assert len(results) == 6
-    assert "results: 3 calls and 3 measured calls inside, in " in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert out.startswith("calls        3: 3 completed\n")
+    assert "results: 3 calls and 3 measured calls inside, in " in out
 
 
 def test_labels_and_timeline_are_written_when_asked_for(folder: Path) -> None:

@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tokenclock._metrics import FIRST_TOKEN, LATENCY, Metric, Result, taken
+from tokenclock._metrics import FIRST_TOKEN, LATENCY, Metric, Result
 from tokenclock._statistics import quantile
 
 WATCHED = 1000  # of the latest calls; to sort them takes a fraction of a millisecond
@@ -77,7 +77,9 @@ class Tally:
 
     def _add(self, results: Sequence[Result]) -> None:
         self.results += len(results)
-        for result in taken(results):
+        for result in results:
+            if result.parent_id is not None:  # a part of a call that counts
+                continue
             self._tokens += result.token_count or 0
             for metric, latest in self._latest.items():
                 if (number := metric.of(result)) is not None:

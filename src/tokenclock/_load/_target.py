@@ -53,7 +53,7 @@ class Target:
             remedy = (
                 "Name a function that takes one prompt."
                 if arguments
-                else "Give the prompts, one a line of a file, or name one that needs none."
+                else "Pass --input FILE with one prompt a line, or name one that needs none."
             )
             raise _refused(
                 f"Cannot call {self.name!r} with {given}: it takes {signature} ({error}). {remedy}"

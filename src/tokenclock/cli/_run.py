@@ -95,6 +95,12 @@ def run(
     timeline: Annotated[
         bool, typer.Option("--timeline", help="Also write when each chunk arrived.")
     ] = False,
+    inside: Annotated[
+        bool,
+        typer.Option(
+            "--inside", help="Also write the measured calls that the target makes inside its own."
+        ),
+    ] = False,
     label: Annotated[
         list[str] | None,
         typer.Option(
@@ -108,7 +114,8 @@ def run(
     """
     Call a function many times, measure every call, and print the summary.
 
-    A call that fails is a result like any other. Ctrl-C stops: what was measured is kept.
+    A result is one call of the target, whatever else is measured inside it. A call that fails is
+    a result like any other. Ctrl-C stops: what was measured is kept.
 
     With --rate the moments of the calls are fixed beforehand. A call that starts later than its
     moment, because --concurrency calls are in flight already or because this computer is busy,
@@ -131,7 +138,7 @@ def run(
         attributes = _labels_in(label or [])
         _check_output(output, append=append)
         output = output and output.absolute()  # importing the target may change the directory
-        kept = _Kept()
+        kept = _Kept(inside=inside)
         load = load_of(find_target(target), plan, kept, attributes=attributes)
         kept.open(output, timeline=timeline)
     except (TokenclockError, OSError) as error:
@@ -140,9 +147,15 @@ def run(
 
 
 class _Kept:
-    """Takes results: keeps them for the summary and writes them to the file, if there is one."""
+    """
+    Takes results: keeps those of the target and writes them to the file, if there is one.
 
-    def __init__(self) -> None:
+    What is measured inside a call of the target would stand in for it wherever the innermost
+    calls are taken, and a slow part around it would go unseen: so it is written only if wanted.
+    """
+
+    def __init__(self, *, inside: bool) -> None:
+        self.inside = inside
         self.results: list[Result] = []
         self.path: Path | None = None
         self._write: Callable[[Result], object] | None = None
@@ -154,9 +167,11 @@ class _Kept:
             self.path, self._write, self.close = sink.path, sink, sink.close
 
     def __call__(self, result: Result) -> None:
-        if self._write is not None:
+        is_targets = result.parent_id is None
+        if self._write is not None and (is_targets or self.inside):
             self._write(result)
-        self.results.append(result)
+        if is_targets:
+            self.results.append(result)
 
 
 def _carry_out(load: Load, plan: Plan, kept: _Kept) -> None:
@@ -167,7 +182,7 @@ def _carry_out(load: Load, plan: Plan, kept: _Kept) -> None:
     except (TokenclockError, OSError) as error:
         failure = error
     kept.close()
-    report_run(load, kept.results, kept.path)
+    report_run(load, kept.results, kept.path, inside=kept.inside)
     if failure is not None:
         fail(_told(failure, kept))
     if was_interrupted:

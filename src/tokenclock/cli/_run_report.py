@@ -17,22 +17,21 @@ if TYPE_CHECKING:
     from tokenclock._metrics import Result
 
 
-def report_run(load: Load, results: list[Result], path: Path | None) -> None:
-    """Print the summary of *results*, and where they are."""
+def report_run(load: Load, results: list[Result], path: Path | None, *, inside: bool) -> None:
+    """Print the summary of the target's *results*, and where they are."""
     if not results:
         tell("Nothing was measured: no call has ended.")
         return
-    show("\n".join(_lines(load, results, path)))
+    show("\n".join([*_lines(load, results), _kept(load.tally, path, inside=inside)]))
 
 
-def _lines(load: Load, results: list[Result], path: Path | None) -> Iterator[str]:
+def _lines(load: Load, results: list[Result]) -> Iterator[str]:
     delays = StartDelays()
     summary = summarize(delays.watched(results))
     yield summary.to_text()
     if delay := delays.told(summary):
         yield from delay.lines()
     yield from _errors(load.tally)
-    yield _kept(load.tally, path)
 
 
 def _errors(tally: Tally) -> Iterator[str]:
@@ -41,9 +40,16 @@ def _errors(tally: Tally) -> Iterator[str]:
         yield f"errors: {', '.join(counted)}"
 
 
-def _kept(tally: Tally, path: Path | None) -> str:
-    inside = tally.results - tally.calls
-    calls = f"{tally.calls} call{'' if tally.calls == 1 else 's'}"
+def _kept(tally: Tally, path: Path | None, *, inside: bool) -> str:
+    calls = _counted(tally.calls, "call")
+    where = "not kept (-o FILE keeps them)" if path is None else f"in {path}"
+    inner = _counted(tally.results - tally.calls, "measured call")
+    if tally.results == tally.calls:
+        return f"results: {calls}, {where}"
     if inside:
-        calls += f" and {inside} measured call{'' if inside == 1 else 's'} inside"
-    return f"results: {calls}, {'not kept (-o FILE keeps them)' if path is None else f'in {path}'}"
+        return f"results: {calls} and {inner} inside, {where}"
+    return f"results: {calls}, {where}; {inner} inside left out (--inside keeps them)"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
