@@ -403,15 +403,15 @@ def test_an_error_while_reading_passes() -> None:
     assert type(caught.value) is TypeError
 
 
-@pytest.mark.parametrize("effect", [-0.1, math.nan, math.inf, True, "0.05", None, 10**400])
+@pytest.mark.parametrize("effect", [-0.1, 1, 5.0, math.nan, math.inf, True, "0.05", None, 10**400])
 def test_a_minimal_effect_is_a_number(effect: object) -> None:
-    """What is no finite number of 0 or more is refused before a result is read."""
+    """What is no fraction is refused before a result is read: 5 is meant as 5 %."""
     results = iter([call()])
 
     with pytest.raises(InvalidOptionError) as caught:
         compare(results, [call()], minimum_effect=effect)
     assert str(caught.value) == (
-        f"Cannot compare with minimum_effect={effect!r}: it is no finite number of 0 or more. "
+        f"Cannot compare with minimum_effect={effect!r}: it is no number from 0 to below 1. "
         "Pass the smallest change that counts as a fraction, such as 0.05 for 5 %."
     )
     assert caught.value.option == "minimum_effect"
@@ -570,3 +570,25 @@ def test_a_hundred_thousand_calls_a_side() -> None:
     assert math.exp(ratio.shift) == TWO
     assert 1.99 < math.exp(ratio.low) < 2 < math.exp(ratio.high) < 2.01
     assert ratio.p_value == 0.0
+
+
+def test_more_failures_than_chance_explains_are_told_apart() -> None:
+    """Fisher's exact test says of 5 failures in 30 calls against none that they are no chance."""
+    fine = lasting([1.0] * 30)
+    bad = [*lasting([1.0] * 25), *(call(outcome="failed") for _ in range(5))]
+
+    one = compare(fine, bad)
+    assert one.failures_p_value == pytest.approx(0.0261, abs=5e-5)  # hypergeometric, by hand
+    assert one.has_more_failures
+    assert compare(bad, fine).failures_p_value == 1.0
+    assert not compare(bad, bad).has_more_failures
+
+
+def test_a_change_below_the_minimal_effect_is_said() -> None:
+    """An interval that excludes 1 is a change, if one too small to count: no verdict hides it."""
+    comparison = compare(lasting([1.0] * 30), lasting([1.1] * 30), minimum_effect=0.25)
+
+    assert comparison.metrics["generation_latency"].verdict == "no detectable change"
+    text = comparison.to_text()
+    assert "1.100-1.100  change below 25%" in text
+    assert "change below 25%: the interval excludes 1, but the ratio is within that" in text

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Fail a build whose answers have become slower: exit code 0 fine, 1 slower, 2 could not tell.
+# Fail a build whose answers have become slower, or fail more often: exit code 0 fine, 1 worse,
+# 2 could not tell.
 #
 #   sh gate.sh                        the first time: measure, and keep that as the baseline
 #   sh gate.sh                        from then on: measure again and compare
@@ -22,4 +23,4 @@ if [ ! -f "$results/baseline.jsonl" ]; then
     exit 0
 fi
 $tokenclock compare "$results/baseline.jsonl" "$results/candidate.jsonl" \
-    --minimum-effect "${MINIMUM_EFFECT:-0.25}" --fail-on regression
+    --minimum-effect "${MINIMUM_EFFECT:-0.25}" --fail-on regression,failures

@@ -23,7 +23,7 @@ from tokenclock._comparisons.comparison import (
     Verdict,
     corrected,
 )
-from tokenclock._comparisons.rank_ratio import RankRatio, factor, rank_ratio
+from tokenclock._comparisons.rank_ratio import RankRatio, factor, more_often, rank_ratio
 from tokenclock._comparisons.texts import MINIMUM_COUNT
 from tokenclock._metrics import (
     GAP,
@@ -73,7 +73,8 @@ def compare(
     Mann-Whitney test (Moses), and Holm's method corrects for all the questions asked.
 
     The test takes calls as independent, and both sides as measured under the same conditions.
-    Failures get no verdict; their shares are in ``Comparison.baseline`` and ``.candidate``.
+    Failures get no verdict; their shares are in ``Comparison.baseline`` and ``.candidate``, and
+    ``Comparison.failures_p_value`` tells whether the candidate failed more often by chance.
 
     Args:
         baseline: Results in any order; consumed once. Each is a call, and one that is there twice
@@ -84,7 +85,7 @@ def compare(
             function from a result to a key. A change over all calls alone may come from a changed
             mix of groups.
         minimum_effect: The smallest change that counts, as a fraction: 0.05 asks for a ratio above
-            1.05 or below 1 / 1.05. A finite number, 0 or more.
+            1.05 or below 1 / 1.05. A number from 0 to below 1.
         nested: ``"innermost"`` leaves out calls that have measured calls inside them, whose
             tokens both would count; ``"all"`` takes every one.
 
@@ -143,11 +144,12 @@ def _calls_of(side: Side, results: Iterable[Result], nested: Nested) -> _Calls:
 
 
 def _check_effect(minimum_effect: float) -> None:
-    if not isinstance(minimum_effect, bool) and _is_number(minimum_effect):
+    is_number = not isinstance(minimum_effect, bool) and _is_number(minimum_effect)
+    if is_number and minimum_effect < 1:  # 5 would be meant as 5 %, and would pass everything
         return
     msg = (
-        f"Cannot compare with minimum_effect={minimum_effect!r}: it is no finite number of 0 or "
-        "more. Pass the smallest change that counts as a fraction, such as 0.05 for 5 %."
+        f"Cannot compare with minimum_effect={minimum_effect!r}: it is no number from 0 to below "
+        "1. Pass the smallest change that counts as a fraction, such as 0.05 for 5 %."
     )
     raise InvalidOptionError(msg, option="minimum_effect")
 
@@ -165,7 +167,16 @@ def _compared(
         baseline=before.described(),
         candidate=after.described(),
         minimum_effect=minimum_effect,
+        failures_p_value=_failures_p_value(before.described(), after.described()),
         group=group,
+    )
+
+
+def _failures_p_value(before: ComparedCalls, after: ComparedCalls) -> float | None:
+    if not (before.call_count and after.call_count):
+        return None
+    return more_often(
+        (before.failed_count, before.call_count), (after.failed_count, after.call_count)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,8 +87,10 @@ def test_markdown_is_a_table(command: Commands, pair: Pair) -> None:
 
 def test_groups_and_the_least_change_are_passed_on(command: Commands, pair: Pair) -> None:
     """``--by`` compares groups, and ``--minimum-effect`` says what counts as a change."""
-    files = pair(calls(30), calls(30, first_token=0.5))
-    told = command("compare", *files, "--by", "model", "--minimum-effect", "2", "--format", "json")
+    files = pair(calls(30), calls(30, first_token=0.375))
+    told = command(
+        "compare", *files, "--by", "model", "--minimum-effect", "99%", "--format", "json"
+    )
     record = json.loads(told.out)
 
     assert [group["key"] for group in record["groups"]] == ["tiny"]
@@ -147,12 +150,41 @@ def test_what_was_not_judged_is_said(command: Commands, pair: Pair) -> None:
 
     assert told.exit_code == 0
     assert told.err == (
-        "tokenclock: 16.7% of the candidate's calls failed, against 0%: not judged\n"
+        "tokenclock: 16.7% of the candidate's calls failed, against 0%: "
+        "not judged (--fail-on failures judges it)\n"
         "tokenclock: the candidate has no call of lost, (none): not judged\n"
         "tokenclock: not enough data to judge time_to_first_token, time_per_output_token, "
         "inter_token_latency, time_to_first_token of tiny, time_per_output_token of tiny, "
         "inter_token_latency of tiny\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("failed", "exit_code", "err"),
+    [
+        (6, 1, "tokenclock: failed: 16.7% of the candidate's calls failed, against 0%\n"),
+        (1, 0, ""),
+        (0, 0, ""),
+    ],
+)
+def test_more_failures_stop_a_build_that_asks(
+    command: Commands, pair: Pair, failed: int, exit_code: int, err: str
+) -> None:
+    """Where failures are judged, more of them than chance explains are exit code 1."""
+    bad = [*calls(30), *calls(failed, outcome="failed", error="OSError")]
+    told = command("compare", *pair(calls(30), bad), "--fail-on", "regression,failures")
+    assert (told.exit_code, told.err) == (exit_code, err)
+
+
+def test_nested_calls_are_taken_when_asked_for(command: Commands, pair: Pair) -> None:
+    """``--nested all`` compares the calls around others, too."""
+    inner, outer = calls(30), [replace(one, call_id=f"outer {one.call_id}") for one in calls(30)]
+    inside = [replace(one, parent_id=f"outer {one.call_id}") for one in inner]
+    files = pair(inner, [*inside, *outer])
+    for asked, expected in (("innermost", 30), ("all", 60)):
+        told = command("compare", *files, "--nested", asked, "--format", "json")
+        metric = json.loads(told.out)["metrics"]["time_to_first_token"]
+        assert metric["candidate_count"] == expected
 
 
 def test_the_exit_code_survives_a_reader_who_goes_away(pair: Pair) -> None:
@@ -177,7 +209,7 @@ def test_the_exit_code_survives_a_reader_who_goes_away(pair: Pair) -> None:
     [
         (
             ["--fail-on", "anything"],
-            "Cannot use --fail-on 'anything': it is not known. Pass one of regression.",
+            "Cannot use --fail-on 'anything': it is not known. Pass one of regression, failures.",
         ),
         (
             ["--format", "xml"],

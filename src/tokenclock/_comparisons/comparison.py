@@ -143,6 +143,9 @@ class Comparison:
         baseline: How many calls the baseline has, and how they ended.
         candidate: The same of the candidate.
         minimum_effect: The smallest change that counts, as a fraction.
+        failures_p_value: The chance of as many more failures as the candidate has if it fails no
+            more often than the baseline (Fisher's exact test, one-sided); not corrected for other
+            questions. ``None`` where a side has no call.
         question_count: How many questions were asked at once, those of groups included: what the
             p-values were corrected for.
         group: The name of the group, ``None`` for all calls together.
@@ -159,6 +162,7 @@ class Comparison:
     baseline: ComparedCalls
     candidate: ComparedCalls
     minimum_effect: float
+    failures_p_value: float | None = None
     question_count: int = 0
     group: str | None = None
 
@@ -194,6 +198,12 @@ class Comparison:
         """Whether anything got worse, corrected for all the questions asked."""
         return bool(self.regressions())
 
+    @property
+    def has_more_failures(self) -> bool:
+        """Whether the candidate fails more often by more than chance: p below 0.05."""
+        p_value = self.failures_p_value
+        return p_value is not None and p_value < SIGNIFICANCE
+
     def _found(self, verdict: Verdict, *, corrected: bool) -> list[MetricComparison]:
         found = [one for one in _all_of(self) if one.verdict == verdict]
         return [one for one in found if one.holds_corrected] if corrected else found
@@ -228,6 +238,8 @@ class Comparison:
             "group": self.group,
             "method": "; ".join(texts.METHOD),
             "minimum_effect": self.minimum_effect,
+            "failures_p_value": self.failures_p_value,
+            "has_more_failures": self.has_more_failures,
             "question_count": self.question_count,
             "has_regressed": self.has_regressed,
             "baseline": self.baseline.to_dict(),

@@ -15,7 +15,11 @@ from tokenclock.errors import MissingExtraError
 try:
     import numpy as np
     from numpy.typing import NDArray
-    from scipy.stats import mannwhitneyu, norm  # pyright: ignore[reportUnknownVariableType]
+    from scipy.stats import (
+        fisher_exact,
+        mannwhitneyu,  # pyright: ignore[reportUnknownVariableType]
+        norm,
+    )
 except ModuleNotFoundError as error:
     raise MissingExtraError("Comparisons need", "SciPy", "compare") from error
 
@@ -71,6 +75,21 @@ def rank_ratio(baseline: Sequence[float], candidate: Sequence[float]) -> RankRat
     low, lower_middle, upper_middle, high = _differences(before, after, ranks)
     test = mannwhitneyu(after, before, alternative="two-sided", method="asymptotic")
     return RankRatio((lower_middle + upper_middle) / 2, low, high, float(test.pvalue))
+
+
+def more_often(before: tuple[int, int], after: tuple[int, int]) -> float:
+    """
+    Give the p-value of Fisher's exact test that *after* happens no more often than *before*.
+
+    Args:
+        before: How often it happened, of how many.
+        after: The same.
+
+    >>> round(more_often((0, 30), (5, 30)), 3), more_often((5, 30), (5, 30)) > 0.5
+    (0.026, True)
+    """
+    table = np.array([[count, total - count] for count, total in (after, before)])
+    return float(fisher_exact(table, alternative="greater").pvalue)
 
 
 def factor(shift: float) -> float:

@@ -76,8 +76,13 @@ def _calls(comparison: Comparison) -> Iterator[str]:
     if failed_after > failed_before:
         yield (
             f"The candidate failed more often: {percent(failed_after)} of its calls, "
-            f"against {percent(failed_before)}. Failures get no verdict."
+            f"against {percent(failed_before)}{_by_chance(comparison)}. Failures get no verdict."
         )
+
+
+def _by_chance(comparison: Comparison) -> str:
+    p_value = comparison.failures_p_value
+    return "" if p_value is None else f" (p {p_value:.2g}, Fisher's exact test)"
 
 
 def percent(fraction: float) -> str:
@@ -101,10 +106,10 @@ def _ends(calls: ComparedCalls) -> str:
 
 
 def _rows(comparison: Comparison) -> list[tuple[str, ...]]:
-    return [_row(one) for one in comparison.metrics.values()]
+    return [_row(one, comparison.minimum_effect) for one in comparison.metrics.values()]
 
 
-def _row(one: MetricComparison) -> tuple[str, ...]:
+def _row(one: MetricComparison, minimum_effect: float) -> tuple[str, ...]:
     write = _seconds if one.unit == "s" else _rate
     return (
         _LABELS.get(one.metric, one.metric),
@@ -113,8 +118,20 @@ def _row(one: MetricComparison) -> tuple[str, ...]:
         write(one.candidate_median),
         _ratio(one.ratio),
         f"{_ratio(one.low)}-{_ratio(one.high)}" if one.ratio is not None else "n/a",
-        f"{one.verdict}*" if one.is_change and not one.holds_corrected else one.verdict,
+        _verdict(one, minimum_effect),
     )
+
+
+def _verdict(one: MetricComparison, minimum_effect: float) -> str:
+    if is_small_change(one):
+        return f"change below {percent(minimum_effect)}"
+    return f"{one.verdict}*" if one.is_change and not one.holds_corrected else one.verdict
+
+
+def is_small_change(one: MetricComparison) -> bool:
+    """Whether the interval excludes 1, and the ratio is within the minimal effect."""
+    excludes_1 = one.low is not None and one.high is not None and (one.low > 1 or one.high < 1)
+    return excludes_1 and not one.is_change
 
 
 def _seconds(seconds: float | None) -> str:
@@ -153,6 +170,9 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     yield f"change: the interval excludes 1{_and_beyond(comparison.minimum_effect)}"
     rows = [*comparison.metrics.values()]
     rows += [one for group in comparison.groups.values() for one in group.metrics.values()]
+    if any(map(is_small_change, rows)):
+        least = percent(comparison.minimum_effect)
+        yield f"change below {least}: the interval excludes 1, but the ratio is within that"
     if any(one.verdict == "not enough data" for one in rows):
         yield f"not enough data: fewer than {MINIMUM_COUNT} calls on a side have the number"
     yield from _correction([one for one in rows if one.is_change], comparison.question_count)
