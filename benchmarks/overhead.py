@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
-from time import perf_counter_ns
+from time import perf_counter_ns, sleep, thread_time_ns
 from typing import Any, NamedTuple
 
 from tokenclock import metrics_decorator, observe
@@ -206,6 +206,46 @@ def compare(case: Case, rounds: int) -> Line:
     )
 
 
+# --- a stream that waits -----------------------------------------------------------------------
+
+
+def trickle(count: int) -> Iterator[str]:
+    """Yield a token every 5 ms, as a model does: meanwhile the processor forgets our code."""
+    for _ in range(count):
+        sleep(0.005)
+        yield TOKEN
+
+
+def timed_by_hand(count: int) -> Iterator[str]:
+    """Do what anybody would write: look at the clock before and after each token."""
+    stamps: list[int] = []
+    tokens = trickle(count)
+    while True:
+        stamps.append(perf_counter_ns())
+        token = next(tokens, None)
+        stamps.append(perf_counter_ns())
+        if token is None:
+            return
+        yield token
+
+
+def waiting_microseconds(rounds: int, tokens: int = 40) -> dict[str, float]:
+    """Give the processor's time for a token in each way, interleaved; medians over rounds."""
+    ways: dict[str, Callable[[int], Iterator[str]]] = {
+        "bare": trickle,
+        "measured": observe(trickle),
+        "by hand": timed_by_hand,
+    }
+    times: dict[str, list[int]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            before = thread_time_ns()
+            for _token in way(tokens):
+                pass
+            times[name].append(thread_time_ns() - before)
+    return {name: statistics.median(took) / tokens / 1e3 for name, took in times.items()}
+
+
 # --- memory and import -------------------------------------------------------------------------
 
 
@@ -260,7 +300,14 @@ def main() -> None:
             f"{case.name:<28}{case.unit:<7}{line.bare_ns:>9,.0f}{line.over_ns:>14,.0f}"
             f"{line.ratio:>8.2f}{budget:>11}"
         )
-    print(f"\nmemory kept: {bytes_per_token(60_000):.1f} bytes a token (budget 24)")
+    waiting = waiting_microseconds(arguments.rounds)
+    measured, by_hand = waiting["measured"], waiting["by hand"]
+    print(
+        f"\na token every 5 ms, processor's time: bare {waiting['bare']:.0f} us, over bare "
+        f"{measured - waiting['bare']:.0f} us (two looks at the clock by hand: "
+        f"{by_hand - waiting['bare']:.0f} us)"
+    )
+    print(f"memory kept: {bytes_per_token(60_000):.1f} bytes a token (budget 24)")
     took = import_milliseconds(arguments.rounds)
     beyond = took["tokenclock"] - took["wrapt"]
     print(

@@ -891,7 +891,7 @@ def test_a_file_of_something_else_is_refused(
     with pytest.raises(NoRecordFileError) as caught:
         next(reader)
     assert str(caught.value) == (
-        f"Cannot read '{path}' as records: line {line} is none, {reason}. "
+        f"Cannot read '{path}' as records: line {line} is no record: {reason}. "
         "Pass a file that JsonLinesSink wrote."
     )
     assert (caught.value.path, caught.value.line_number) == (str(path), line)

@@ -682,9 +682,10 @@ def test_a_summary_reads_well() -> None:
         "throughput, tokens/s  38         1     4     0     4     4     4     4*     4*     4\n"
         "\n"
         "latency and throughput: of completed calls; the others: of streamed calls\n"
-        "n: values, of gaps many a call; left out: calls without one; percentiles: linear\n"
-        "*: no two-sided 95% confidence interval of this percentile exists at this n "
-        "(distribution-free,\n   exact binomial, equal-tailed): p95 takes 72, p99 takes 368"
+        "n: values (a call has many gaps); left out: calls without one; "
+        "percentiles: linear interpolation\n"
+        "*: too few values for this percentile: it has no two-sided 95% confidence interval\n"
+        "   (distribution-free, exact binomial, equal-tailed); p95 takes 72, p99 takes 368"
     )
 
 
@@ -765,8 +766,8 @@ def test_markdown_is_the_same_escaped() -> None:
     )
     assert group.startswith("\\[31m\\[bold\\]\\<script\\>\\|\\$x\\_\n\n- calls: 1: 1 completed\n")
     assert group.endswith(
-        "\n- \\*: no two-sided 95% confidence interval of this percentile exists at this n "
-        "(distribution-free, exact binomial, equal-tailed): p50 takes 6, p90 takes 36, "
+        "\n- \\*: too few values for this percentile: it has no two-sided 95% confidence interval "
+        "(distribution-free, exact binomial, equal-tailed); p50 takes 6, p90 takes 36, "
         "p95 takes 72, p99 takes 368"
     )
 

@@ -143,7 +143,9 @@ def test_a_file_of_something_else_is_an_error(command: Commands, tmp_path: Path)
     told = command("report", other)
 
     assert (told.exit_code, told.out) == (2, "")
-    assert told.err.startswith(f"tokenclock: Cannot read '{other}' as records: line 1 is none, ")
+    assert told.err.startswith(
+        f"tokenclock: Cannot read '{other}' as records: line 1 is no record: "
+    )
 
 
 def test_a_file_that_is_not_there_is_an_error(command: Commands, tmp_path: Path) -> None:

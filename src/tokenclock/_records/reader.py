@@ -86,7 +86,7 @@ class FileReader:
 
     def _refusal(self, line: SkippedLine) -> NoRecordFileError:
         msg = (
-            f"Cannot read '{self._name}' as records: line {line.line_number} is none, "
+            f"Cannot read '{self._name}' as records: line {line.line_number} is no record: "
             f"{line.reason}.{self._hint} Pass a file that JsonLinesSink wrote."
         )
         return NoRecordFileError(msg, path=self._name, line_number=line.line_number)

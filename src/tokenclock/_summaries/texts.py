@@ -65,7 +65,7 @@ def _paragraph(lines: Iterable[str]) -> list[str]:
 
 
 def _wrapped(note: str) -> list[str]:
-    return textwrap.wrap(note, _tables.LINE_WIDTH, subsequent_indent="   ")
+    return textwrap.wrap(note, _tables.LINE_WIDTH, subsequent_indent="   ", break_on_hyphens=False)
 
 
 def markdown(summary: Summary) -> str:
@@ -236,14 +236,17 @@ def _notes(summary: Summary) -> Iterator[str]:
         return
     shown = [one.statistics(metric.name) for one, _ in _parts(summary) for metric in METRICS]
     yield "latency and throughput: of completed calls; the others: of streamed calls"
-    yield "n: values, of gaps many a call; left out: calls without one; percentiles: linear"
+    yield (
+        "n: values (a call has many gaps); left out: calls without one; "
+        "percentiles: linear interpolation"
+    )
     if any(one.maximum == math.inf for one in shown):
         yield "inf: each failed call counts as infinitely slow, with a throughput of 0"
     starred = {name for one in shown if one.count for name in one.unsupported}
     if starred:
         yield (
-            "*: no two-sided 95% confidence interval of this percentile exists at this n "
-            f"(distribution-free, exact binomial, equal-tailed): {_sizes(starred)}"
+            "*: too few values for this percentile: it has no two-sided 95% confidence interval "
+            f"(distribution-free, exact binomial, equal-tailed); {_sizes(starred)}"
         )
 
 
