@@ -341,7 +341,7 @@ def test_a_file_that_a_test_destroys_costs_no_run(project: pytest.Pytester) -> N
     destroying = "def test_a():\n    chat()\n    {}\n"
     for what, words in (
         ("os.remove('runs.jsonl')", "No such file or directory"),
-        ("open('runs.jsonl', 'w').write('text')", "line 1 is none"),
+        ("open('runs.jsonl', 'w').write('text')", "line 1 is no record"),
     ):
         project.makepyfile(test_run=CALLS + destroying.format(what))
         (project.path / "runs.jsonl").unlink(missing_ok=True)

@@ -280,6 +280,13 @@ def test_neighbours_share_a_row() -> None:
             ),
         ),
         (
+            ["-o", "out.png", "--kind", "timeline", "--metric", "throughput"],
+            (
+                "Cannot draw --metric throughput as a timeline: that shows whole calls. "
+                "Leave --metric or --kind out."
+            ),
+        ),
+        (
             ["-o", "out.png", "--kind", "timeline", "--compare-with", "base.jsonl"],
             (
                 "Cannot draw --kind timeline of two sets of calls: a comparison is a kind of its "

@@ -105,6 +105,12 @@ def _check_choices(
             "Leave --kind or --compare-with out."
         )
         raise InvalidOptionError(msg, option="--kind")
+    if kind == "timeline" and metric is not None:
+        msg = (
+            f"Cannot draw --metric {metric} as a timeline: that shows whole calls. "
+            "Leave --metric or --kind out."
+        )
+        raise InvalidOptionError(msg, option="--metric")
     by_name = {one.name: one for one in METRICS}
     if metric is not None:
         check_choice("--metric", metric, tuple(by_name))

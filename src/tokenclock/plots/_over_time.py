@@ -185,7 +185,7 @@ def _draw_failures(ax: Axes, failed: Sequence[float]) -> list[Line2D]:
 
 
 def _label_moments(ax: Axes, moments: Sequence[float]) -> None:
-    if moments[-1] - moments[0] < SECOND:  # matplotlib would show years around a single moment
+    if moments[-1] - moments[0] < SECOND / 20:  # matplotlib would show years around a single moment
         ax.set_xlim(moments[0] - SECOND, moments[-1] + SECOND)
     locator = AutoDateLocator(tz=timezone.utc)  # type: ignore[no-untyped-call]
     formatter = ConciseDateFormatter(locator, tz=timezone.utc)  # type: ignore[no-untyped-call]
