@@ -176,6 +176,13 @@ def test_more_failures_stop_a_build_that_asks(
     assert (told.exit_code, told.err) == (exit_code, err)
 
 
+def test_failures_alone_may_be_judged(command: Commands, pair: Pair) -> None:
+    """A build that asks for failures only passes although calls are slower."""
+    files = pair(calls(30), calls(30, first_token=0.5))
+    told = command("compare", *files, "--fail-on", "failures")
+    assert (told.exit_code, told.err) == (0, "")
+
+
 def test_nested_calls_are_taken_when_asked_for(command: Commands, pair: Pair) -> None:
     """``--nested all`` compares the calls around others, too."""
     inner, outer = calls(30), [replace(one, call_id=f"outer {one.call_id}") for one in calls(30)]
@@ -216,6 +223,11 @@ def test_the_exit_code_survives_a_reader_who_goes_away(pair: Pair) -> None:
             "Cannot use --format 'xml': it is not known. Pass one of table, json, markdown.",
         ),
         (["--minimum-effect", "-1"], "Cannot compare with minimum_effect=-1.0: "),
+        (["--minimum-effect", "5"], "Cannot compare with minimum_effect=5.0: "),
+        (
+            ["--minimum-effect", "much"],
+            "Cannot use --minimum-effect 'much': it is no number. Pass 0.05, or 5%.",
+        ),
         (["--by", "nonsense"], "Cannot group calls by 'nonsense': "),
     ],
 )
