@@ -36,7 +36,9 @@ REQUEST_OUTPUT = (
 
 def made(name: str, names: Sequence[str]) -> Any:
     fields: Any = [(field, Any, None) for field in names]
-    return make_dataclass(name, fields, namespace={"__module__": "vllm.outputs"})
+    kind = make_dataclass(name, fields)
+    kind.__module__ = "vllm.outputs"
+    return kind
 
 
 CompletionOutput = made("CompletionOutput", COMPLETION_OUTPUT)

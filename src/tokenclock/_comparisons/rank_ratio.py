@@ -73,8 +73,14 @@ def rank_ratio(baseline: Sequence[float], candidate: Sequence[float]) -> RankRat
     middle = (count + 1) // 2
     ranks = (outside, middle, count + 1 - middle, count + 1 - outside)
     low, lower_middle, upper_middle, high = _differences(before, after, ranks)
+    return RankRatio((lower_middle + upper_middle) / 2, low, high, _p_value(before, after))
+
+
+def _p_value(before: Numbers, after: Numbers) -> float:
+    if max(before[-1], after[-1]) == min(before[0], after[0]):  # SciPy may divide 0 by 0
+        return 1.0
     test = mannwhitneyu(after, before, alternative="two-sided", method="asymptotic")
-    return RankRatio((lower_middle + upper_middle) / 2, low, high, float(test.pvalue))
+    return float(test.pvalue)
 
 
 def more_often(before: tuple[int, int], after: tuple[int, int]) -> float:
