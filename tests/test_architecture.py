@@ -34,7 +34,7 @@ ORDER = (
     ("_timeline", "_statistics"),
     ("_texts", "_service_level"),
     ("_result", "_tables"),
-    ("_chunks", "_sinks"),
+    ("_chunks", "_hooks", "_sinks"),
     ("_options",),
     ("_recorder",),
     ("_runs",),
@@ -92,6 +92,7 @@ ORDER = (
 TYPES_FROM_ABOVE = {
     ("_texts", "_result"),
     ("_chunks", "_options"),
+    ("_hooks", "_options"),
     ("_comparisons.texts", "_comparisons.comparison"),
     ("_service_level", "_result"),
     ("_summaries.frames", "_summaries.summary"),

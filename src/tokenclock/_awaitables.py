@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
+from tokenclock._hooks import stepped
 from tokenclock._proxy import ClassesByOriginal, Proxy, bound, offers
 from tokenclock._runs import call_steps, current_call
 
@@ -106,7 +107,10 @@ def _step(name: str) -> Callable[..., Any]:
             run.asked()
         token = current_call.set(run.call_id)
         try:
-            given = getattr(self._tc_original, name)(*args)
+            resume = getattr(self._tc_original, name)
+            if run.scopes is not None:
+                resume = stepped(run.scopes, resume)
+            given = resume(*args)
         except StopIteration as stop:
             current_call.reset(token)
             hand = _given_again if is_over else _hand_over
@@ -131,7 +135,7 @@ def _close(self: Any) -> None:
     run = self._tc_run
     token = current_call.set(run.call_id)
     try:
-        self._tc_original.close()
+        stepped(run.scopes, self._tc_original.close)()
     except BaseException as error:
         current_call.reset(token)
         if not _is_over(self) and not _is_running(self._tc_original):

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 
 import wrapt
 
-from tokenclock import _log
+from tokenclock import _hooks, _log
 from tokenclock._handover import Handover
 from tokenclock._proxy import bound, offers
 from tokenclock._runs import Run, call_steps, current_call
@@ -57,6 +57,8 @@ class MeasuredCallable(_ObjectProxy):  # type: ignore[misc]  # wrapt is not type
         try:
             if not is_lazy:
                 run.begin()
+                if run.scopes is not None:
+                    function = _hooks.stepped(run.scopes, function)
             token = current_call.set(run.call_id)
             given = function(*args, **kwargs)
             current_call.reset(token)

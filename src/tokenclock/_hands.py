@@ -17,6 +17,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from types import AsyncGeneratorType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
+from tokenclock._hooks import astepped, stepped
 from tokenclock._recorder import BATCH
 from tokenclock._runs import stream_steps
 
@@ -119,7 +120,10 @@ def _sync_step(name: str) -> Callable[..., Any]:
         under_way = run.requested_ns
         requested = run.requested_ns = run.clock()
         try:
-            chunk = getattr(self._tc_original, name)(*args)
+            advance = getattr(self._tc_original, name)
+            if run.scopes is not None:
+                advance = stepped(run.scopes, advance)
+            chunk = advance(*args)
         except BaseException as error:
             _raised(self, error, requested, under_way, StopIteration, thrown=throws)
             raise
@@ -133,7 +137,7 @@ def _sync_step(name: str) -> Callable[..., Any]:
 
 def _close(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     try:
-        given = self._tc_original.close(*args, **kwargs)
+        given = stepped(self._tc_run.scopes, self._tc_original.close)(*args, **kwargs)
     except BaseException as error:
         close_failed(self, error)
         raise
@@ -143,14 +147,14 @@ def _close(self: Any, /, *args: Any, **kwargs: Any) -> Any:
 
 def _enter(self: Any) -> Any:
     original = self._tc_original
-    given = type(original).__enter__(original)
+    given = stepped(self._tc_run.scopes, type(original).__enter__)(original)
     return self if given is original else given
 
 
 def _exit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     original = self._tc_original
     try:
-        given = type(original).__exit__(original, *args, **kwargs)
+        given = stepped(self._tc_run.scopes, type(original).__exit__)(original, *args, **kwargs)
     except BaseException as error:
         left_with(self, args[1] if len(args) > 1 else None, error)
         raise
@@ -196,7 +200,10 @@ def _async_step(name: str) -> Callable[..., Any]:
         under_way = run.requested_ns
         requested = run.requested_ns = run.clock()
         try:
-            chunk = await getattr(self._tc_original, name)(*args)
+            advance = getattr(self._tc_original, name)
+            if run.scopes is not None:
+                advance = astepped(run.scopes, advance)
+            chunk = await advance(*args)
         except BaseException as error:
             _raised(self, error, requested, under_way, StopAsyncIteration, thrown=throws)
             raise
@@ -210,7 +217,7 @@ def _async_step(name: str) -> Callable[..., Any]:
 
 async def _aclose(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     try:
-        given = await self._tc_original.aclose(*args, **kwargs)
+        given = await astepped(self._tc_run.scopes, self._tc_original.aclose)(*args, **kwargs)
     except BaseException as error:
         close_failed(self, error)
         raise
@@ -221,7 +228,7 @@ async def _aclose(self: Any, /, *args: Any, **kwargs: Any) -> Any:
 async def _close_async(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     # SDK streams name their coroutine close(), without an a.
     try:
-        given = await self._tc_original.close(*args, **kwargs)
+        given = await astepped(self._tc_run.scopes, self._tc_original.close)(*args, **kwargs)
     except BaseException as error:
         close_failed(self, error)
         raise
@@ -231,14 +238,15 @@ async def _close_async(self: Any, /, *args: Any, **kwargs: Any) -> Any:
 
 async def _aenter(self: Any) -> Any:
     original = self._tc_original
-    given = await type(original).__aenter__(original)
+    given = await astepped(self._tc_run.scopes, type(original).__aenter__)(original)
     return self if given is original else given
 
 
 async def _aexit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     original = self._tc_original
     try:
-        given = await type(original).__aexit__(original, *args, **kwargs)
+        leave = astepped(self._tc_run.scopes, type(original).__aexit__)
+        given = await leave(original, *args, **kwargs)
     except BaseException as error:
         left_with(self, args[1] if len(args) > 1 else None, error)
         raise

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tokenclock._awaitables import awaitable_around
 from tokenclock._hands import closed, left_with
+from tokenclock._hooks import astepped, stepped
 from tokenclock._proxy import ClassesByOriginal, Proxy, offers
 from tokenclock._runs import call_steps, current_call
 from tokenclock._streams import is_stream, stream_around
@@ -100,7 +101,7 @@ def _enter(self: Any) -> Any:
     run.asked()
     token = current_call.set(run.call_id)
     try:
-        given = type(original).__enter__(original)
+        given = stepped(run.scopes, type(original).__enter__)(original)
     except BaseException as error:
         current_call.reset(token)
         object.__setattr__(self, "_tc_hand_over", None)
@@ -125,7 +126,7 @@ def _aenter(self: Any) -> Any:
 def _exit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     original = self._tc_original
     try:
-        given = type(original).__exit__(original, *args, **kwargs)
+        given = stepped(self._tc_run.scopes, type(original).__exit__)(original, *args, **kwargs)
     except BaseException as error:
         left_with(_ending(self), args[1] if len(args) > 1 else None, error)
         raise
@@ -136,7 +137,8 @@ def _exit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
 async def _aexit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     original = self._tc_original
     try:
-        given = await type(original).__aexit__(original, *args, **kwargs)
+        leave = astepped(self._tc_run.scopes, type(original).__aexit__)
+        given = await leave(original, *args, **kwargs)
     except BaseException as error:
         left_with(_ending(self), args[1] if len(args) > 1 else None, error)
         raise
@@ -230,7 +232,7 @@ def response_around(original: Any, run: Run, hand_over: Handover, now_ns: int) -
 
 def _parse(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     try:
-        given = self._tc_original.parse(*args, **kwargs)
+        given = stepped(self._tc_run.scopes, self._tc_original.parse)(*args, **kwargs)
     except BaseException as error:
         _parse_failed(self, error)
         raise
@@ -239,7 +241,7 @@ def _parse(self: Any, /, *args: Any, **kwargs: Any) -> Any:
 
 async def _parse_async(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     try:
-        given = await self._tc_original.parse(*args, **kwargs)
+        given = await astepped(self._tc_run.scopes, self._tc_original.parse)(*args, **kwargs)
     except BaseException as error:
         _parse_failed(self, error)
         raise
@@ -271,13 +273,13 @@ def _parsed(self: Any, given: object) -> object:
 
 
 def _close(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-    given = self._tc_original.close(*args, **kwargs)
+    given = stepped(self._tc_run.scopes, self._tc_original.close)(*args, **kwargs)
     self._tc_finish()
     return given
 
 
 async def _close_async(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-    given = await self._tc_original.close(*args, **kwargs)
+    given = await astepped(self._tc_run.scopes, self._tc_original.close)(*args, **kwargs)
     self._tc_finish()
     return given
 

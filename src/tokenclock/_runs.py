@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tokenclock import _log, _sinks
+from tokenclock import _hooks, _log, _sinks
 from tokenclock._attributes import Attributes
 from tokenclock._chunks import UNREAD, read_value
 from tokenclock._reading import bounded_text
@@ -54,7 +54,7 @@ class Run(Recorder):
 
     __slots__ = (
         "attributes", "call_id", "captures", "error", "finished", "outcome", "parent_id",
-        "request_model",
+        "request_model", "scopes",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +72,7 @@ class Run(Recorder):
         self.outcome: Outcome = "running"
         self.error: str | None = None
         self.finished: MetricsResult[None] | None = None
+        self.scopes = _hooks.scopes_of(self) if _hooks.call_hooks else None
         live_runs[self.call_id] = self
 
     # --- the ways a run ends ----------------------------------------------------------------
@@ -147,15 +148,30 @@ class Run(Recorder):
 
     def _deliver(self, *, in_finaliser: bool) -> None:
         sinks = _sinks.sinks_for(self.options.sinks)
-        if not sinks and not self.captures:
+        if not sinks and not self.captures and self.scopes is None:
             return
         result = self.result()
         for results in self.captures:
             results.append(result)
-        if in_finaliser and sinks:
-            _sinks.later.put(lambda: _sinks.hand_on(result, sinks))
+        if in_finaliser and (sinks or self.scopes is not None):
+            _sinks.later.put(lambda: self._hand_on(result, sinks))
             return
-        _sinks.hand_on(result, sinks)
+        self._hand_on(result, sinks)
+
+    def _hand_on(self, result: MetricsResult[Any], sinks: tuple[_sinks.SinkEntry, ...]) -> None:
+        """Give the result to the hooks, then to the sinks in the call's own context."""
+        if self.scopes is None:
+            _sinks.hand_on(result, sinks)
+            return
+        self.scopes.finished(result)
+        _hooks.stepped(self.scopes, _sinks.hand_on)(result, sinks)
+
+    # --- what hooks ask -----------------------------------------------------------------------
+
+    def started_wall_ns(self) -> int:
+        """Give when it started, or was called if it has not: nanoseconds since the epoch."""
+        start = self.requested_ns if self.start_ns is None else self.start_ns
+        return self.wall_call_ns if start is None else self.wall_call_ns + start - self.call_ns
 
     # --- the result -------------------------------------------------------------------------
 
@@ -255,6 +271,7 @@ def _after_fork() -> None:
     _process = os.urandom(6).hex()
 
 
+_sinks.before_exit.append(_finish_all)
 atexit.register(_finish_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

@@ -178,6 +178,21 @@ class _Later:
 later = _Later()
 
 
+# What finishes the runs that are still open; whoever makes runs adds it.
+before_exit: list[Callable[[], None]] = []
+
+
+def finish_open_runs() -> None:
+    """
+    Finish every run that is still open, as the end of the interpreter does.
+
+    For the exit handlers of exporters: those run before the core's own, the last one registered
+    being the first one called.
+    """
+    for finish in before_exit:
+        finish()
+
+
 def _after_fork() -> None:
     """Leave to the parent what is the parent's: its thread did not come along."""
     global later, _change  # noqa: PLW0603 - both may have been in use by another thread

@@ -11,6 +11,7 @@ from inspect import isfunction
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tokenclock._hands import hands_for
+from tokenclock._hooks import astepped, stepped
 from tokenclock._proxy import ClassesByOriginal, Proxy, bound, offers
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _view(self: Any, given: object) -> Any:
 def _iter(self: Any) -> Any:
     original = self._tc_original
     try:
-        given = type(original).__iter__(original)
+        given = stepped(self._tc_run.scopes, type(original).__iter__)(original)
     except BaseException as error:
         if not offers(type(original), "__next__"):
             self._tc_run.raised(error, None)
@@ -69,7 +70,7 @@ def _iter(self: Any) -> Any:
 def _aiter(self: Any) -> Any:
     original = self._tc_original
     try:
-        given = type(original).__aiter__(original)
+        given = stepped(self._tc_run.scopes, type(original).__aiter__)(original)
     except BaseException as error:
         if not offers(type(original), "__anext__"):
             self._tc_run.raised(error, None)
@@ -305,9 +306,11 @@ def stream_around(original: object, run: Run, *, observed: bool, owner: object =
     made = _class_for(kind)
     stream = made(original, run, observed=observed, owner=owner)
     if "__next__" in made.__dict__:
-        object.__setattr__(stream, "_tc_next", (run, bound(original, "__next__")))
+        advance = stepped(run.scopes, bound(original, "__next__"))
+        object.__setattr__(stream, "_tc_next", (run, advance))
     if "__anext__" in made.__dict__:
-        object.__setattr__(stream, "_tc_anext", (run, bound(original, "__anext__")))
+        advance = astepped(run.scopes, bound(original, "__anext__"))
+        object.__setattr__(stream, "_tc_anext", (run, advance))
     if owner is None and _is_helper(kind):
         _rebuild_text_stream(stream, kind)
     return stream
