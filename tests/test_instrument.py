@@ -6,6 +6,7 @@ import copy
 import sys
 from collections.abc import Iterator
 from threading import Thread
+from types import MethodType
 from typing import Any, NoReturn
 from unittest.mock import MagicMock
 
@@ -212,7 +213,7 @@ def test_copies_are_measured_too(server: ScriptedServer, openai: Any) -> None:
     for client in (openai.with_options(timeout=5), openai.copy().with_options(max_retries=0)):
         server.play([whole_chat()])
         client.chat.completions.create(**CHAT)
-    assert [dict(result.attributes) for result in sink.results] == [{"tenant": "acme"}] * 2
+    assert [result.attributes["tenant"] for result in sink.results] == ["acme"] * 2
 
 
 @with_sdks
@@ -463,6 +464,48 @@ def test_functions_of_the_client_itself_are_measured() -> None:
         assert client.completion("asked") == ["asked"]
     assert only(results).request_model == "asked"
     assert client.calls == ["completion"]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "server"),
+    [
+        ("https://api.openai.com/v1/", {"server.address": "api.openai.com", "server.port": 443}),
+        ("http://127.0.0.1:8080", {"server.address": "127.0.0.1", "server.port": 8080}),
+        ("http://[::1]:99999", {}),
+        ("unix:/tmp/model.sock", {}),
+        ("", {}),
+    ],
+)
+def test_calls_say_which_server_they_go_to(base_url: str, server: dict[str, object]) -> None:
+    """Host and port of a client's base URL are labels of its calls; a bad URL breaks nothing."""
+    client: Any = Answers("messages")
+    client.base_url = base_url
+    sink = CollectingSink()
+    instrument(client, sinks=[sink], attributes={"tenant": "acme"})
+    client.messages.stream()
+    assert dict(sink.results[-1].attributes) == {**server, "tenant": "acme"}
+
+
+def test_a_server_that_is_named_stays_named() -> None:
+    """Behind a proxy only the user knows the server: what the user says wins."""
+    client: Any = Answers("messages")
+    client.base_url = "http://proxy:3128"
+    sink = CollectingSink()
+    named = {"server.address": "api.openai.com", "server.port": 443}
+    instrument(client, sinks=[sink], attributes=named).messages.stream()
+    assert dict(sink.results[-1].attributes) == named
+
+
+def test_a_copy_says_its_own_server() -> None:
+    """A copy with another base URL is labelled with that one."""
+    client: Any = Answers("messages")
+    client.base_url = "http://first:1"
+    other: Any = Answers("messages")
+    other.base_url = "http://second:2"
+    client.copy = MethodType(lambda _: other, client)
+    sink = CollectingSink()
+    instrument(client, sinks=[sink]).copy().messages.stream()
+    assert sink.results[-1].attributes["server.address"] == "second"
 
 
 def test_options_are_those_of_observe() -> None:

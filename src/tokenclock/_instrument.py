@@ -49,6 +49,8 @@ _VIEWS = ("with_raw_response", "with_streaming_response")
 # gen_ai.provider.name of those conventions, by what is in the name of a client's class.
 _CLOUDS = (("Azure", "azure.ai.openai"), ("Bedrock", "aws.bedrock"), ("Vertex", "gcp.vertex_ai"))
 
+_PORTS = {"http": 80, "https": 443}
+
 _ABSENT: Any = object()
 
 # Two threads at one client would each keep the other's method as the one to put back.
@@ -104,7 +106,9 @@ def instrument(
         provider: The provider's name; by default that of the client's SDK, in the words of the
             GenAI semantic conventions (``"openai"``, ``"anthropic"``, ``"azure.ai.openai"``).
         operation: What is done; by default ``"chat"`` or ``"text_completion"``.
-        attributes: Labels for every call, as for ``observe``.
+        attributes: Labels for every call, as for ``observe``. Where the client has a ``base_url``,
+            its host and port as they are now are labels too, ``server.address`` and
+            ``server.port`` in the words of the same conventions, unless they are given here.
         sinks: Callables that take each finished result, besides the global ones.
         clock: Gives monotonic nanoseconds as ``int``; by default ``time.perf_counter_ns``.
         **unknown: Refused: there are no other options.
@@ -130,8 +134,9 @@ def instrument(
         "provider": provider or _provider_of(client), "attributes": options.attributes,
         "sinks": [entry.sink for entry in options.sinks], "clock": clock,
     }  # fmt: skip
+    labelled = {**settings, "attributes": {**_server_of(client), **options.attributes}}
     by_operation = {
-        one: Options(operation=operation or one, **settings)
+        one: Options(operation=operation or one, **labelled)
         for one in {method.operation for method in _methods_of(client)}
     }
     with _lock:
@@ -350,3 +355,17 @@ def _provider_of(client: Any) -> str:
         if word in kind.__name__:
             return provider
     return kind.__module__.partition(".")[0]
+
+
+def _server_of(client: Any) -> dict[str, AttributeValue]:
+    """Give where a client sends its requests, in the words of the conventions, if it says so."""
+    from urllib.parse import urlsplit  # noqa: PLC0415 - importing tokenclock need not pay for it
+
+    try:
+        url = urlsplit(str(getattr(client, "base_url", "")))
+        port = url.port or _PORTS.get(url.scheme)
+    except ValueError:  # no URL, or no port in it
+        return {}
+    if not url.hostname or port is None:
+        return {}
+    return {"server.address": url.hostname, "server.port": port}
