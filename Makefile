@@ -20,7 +20,7 @@ OLDER_TESTS := tests/real tests/test_instrument.py tests/test_managers.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test suite lint format types test-all bench truth power pictures clean FORCE
+.PHONY: help demo test suite backends lint format types test-all bench truth power pictures clean FORCE
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -43,7 +43,7 @@ types: $(FULL)/.lint ## Check types with mypy and basedpyright
 	$(FULL)/bin/mypy --python-executable $(FULL)/bin/python $(CHECKED)
 	$(FULL)/bin/basedpyright --pythonpath $(FULL)/bin/python
 
-suite: $(FULL)/.package $(FULL)/.model $(BARE)/.package $(OLDER)/.package $(OLDER)/.model ## Run the tests on the built package, with and without extras, and with older clients
+suite: $(FULL)/.package $(FULL)/.model $(BARE)/.package $(OLDER)/.package $(OLDER)/.model backends ## Run the tests on the built package, with and without extras, and with older clients
 	rm -f $(VENVS)/.coverage*
 	$(FULL)/bin/coverage run --data-file=$(VENVS)/.coverage.full $(PYTEST) -m "not heavy and not older"
 	$(FULL)/bin/python $(PYTEST) -m heavy
@@ -51,6 +51,9 @@ suite: $(FULL)/.package $(FULL)/.model $(BARE)/.package $(OLDER)/.package $(OLDE
 	$(OLDER)/bin/coverage run --data-file=$(VENVS)/.coverage.older $(PYTEST) -m extras $(OLDER_TESTS)
 	$(FULL)/bin/coverage combine --quiet --data-file=$(VENVS)/.coverage $(VENVS)
 	$(FULL)/bin/coverage report --data-file=$(VENVS)/.coverage
+
+backends: | $(FULL)/bin/python ## Fetch the real back ends of telemetry that the tests export to
+	$(FULL)/bin/python tests/backends/fetch.py .backends
 
 test-all: ## Run the suite on every Python from 3.10 to 3.13 that is here
 	@found= failed=; \
@@ -79,7 +82,7 @@ pictures: $(FULL)/.package ## Draw the pictures of the docs anew
 	$(FULL)/bin/python benchmarks/pictures.py
 
 clean: ## Remove everything that was made
-	rm -rf .venv .venvs build dist src/*.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache htmlcov
+	rm -rf .venv .venvs .backends build dist src/*.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache htmlcov
 	find $(CHECKED) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The package's sources by content, so that a deleted or restored file counts as a change too.

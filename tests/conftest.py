@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tokenclock import _sinks, add_sink
+from backends import leave_out_missing
+from tokenclock import _hooks, _sinks, add_sink
 from tokenclock._runs import live_runs
 from tokenclock.testing import CollectingSink, FakeClock
 
@@ -22,6 +23,11 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("tokenclock")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a back end that this platform does not offer; ``make test`` said so."""
+    leave_out_missing(config, items)
 
 
 @pytest.fixture
@@ -39,9 +45,10 @@ def sink() -> CollectingSink:
 
 @pytest.fixture(autouse=True)
 def clean_slate(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No test sees another's sinks, open runs or labels."""
+    """No test sees another's sinks, hooks, open runs or labels."""
     monkeypatch.delenv("TOKENCLOCK_DISABLED", raising=False)
     monkeypatch.setattr(_sinks, "_global_sinks", ())
+    monkeypatch.setattr(_hooks, "call_hooks", ())
     yield
     if live_runs:  # a full collection after every test would take most of the time
         gc.collect()

@@ -68,6 +68,14 @@ ORDER = (
     ("plots._distribution", "plots._over_time", "plots._timeline"),
     ("plots._comparison",),
     ("plots",),
+    # Where results go beyond the process.
+    ("exporters._buckets", "exporters._otel_attributes", "exporters._worker"),
+    ("exporters._background", "exporters._otel_span_end"),
+    ("exporters._installing", "exporters._prometheus_bulk", "exporters._prometheus_forking"),
+    ("exporters",),
+    ("exporters._otel_metrics", "exporters._otel_spans", "exporters._prometheus_labels"),
+    ("exporters._prometheus_in_flight", "exporters.opentelemetry"),
+    ("exporters.prometheus",),
     # What calls a function many times, and the model that the examples call.
     ("_load._consume", "_load._plan", "_load._tally", "_load._target"),
     ("_load._engine",),
@@ -108,6 +116,9 @@ THIRD_PARTY = {
     ("_comparisons.rank_ratio", "numpy"),
     ("_comparisons.rank_ratio", "scipy"),
     ("cli._figures", "matplotlib"),
+    ("exporters._otel_metrics", "opentelemetry"),
+    ("exporters._otel_spans", "opentelemetry"),
+    ("exporters.prometheus", "prometheus_client"),
     ("cli._output", "rich"),
     ("cli._parameters", "typer"),
     ("cli._watch", "rich"),
@@ -118,7 +129,9 @@ THIRD_PARTY = {
     ("plots._timeline", "matplotlib"),
     ("pytest_plugin", "pytest"),
 }
-FOR_CHECKERS_ONLY = {"matplotlib", "pandas", "polars", "pytest", "rich", "typing_extensions"}
+FOR_CHECKERS_ONLY = {
+    "matplotlib", "opentelemetry", "pandas", "polars", "pytest", "rich", "typing_extensions",
+}  # fmt: skip
 
 
 def _room_of(path: Path) -> str:

@@ -25,7 +25,8 @@ SOURCE = Path(tokenclock.__file__).parent
 # Rooms that import what an extra installs; a package stands for all that is in it.
 NEED_EXTRAS = (
     "tokenclock._comparisons.rank_ratio", "tokenclock.cli", "tokenclock.compare",
-    "tokenclock.plots",
+    "tokenclock.exporters._otel_metrics", "tokenclock.exporters._otel_spans",
+    "tokenclock.exporters.opentelemetry", "tokenclock.exporters.prometheus", "tokenclock.plots",
 )  # fmt: skip
 
 

@@ -491,7 +491,7 @@ def test_a_server_that_is_named_stays_named() -> None:
     client: Any = Answers("messages")
     client.base_url = "http://proxy:3128"
     sink = CollectingSink()
-    named = {"server.address": "api.openai.com", "server.port": 443}
+    named: dict[str, str | int] = {"server.address": "api.openai.com", "server.port": 443}
     instrument(client, sinks=[sink], attributes=named).messages.stream()
     assert dict(sink.results[-1].attributes) == named
 

@@ -18,6 +18,7 @@ import tokenclock
 import tokenclock._typing
 import tokenclock.demo
 import tokenclock.errors
+import tokenclock.exporters
 import tokenclock.pytest_plugin
 import tokenclock.readers
 import tokenclock.records
@@ -33,6 +34,7 @@ MODULES = (
     tokenclock,
     tokenclock.demo,
     tokenclock.errors,
+    tokenclock.exporters,
     tokenclock.pytest_plugin,
     tokenclock.readers,
     tokenclock.records,
@@ -40,7 +42,10 @@ MODULES = (
     tokenclock.testing,
 )
 # Those that need an extra have a snapshot of their own.
-NEED_EXTRAS = ("tokenclock.cli", "tokenclock.compare", "tokenclock.plots")
+NEED_EXTRAS = (
+    "tokenclock.cli", "tokenclock.compare", "tokenclock.exporters.opentelemetry",
+    "tokenclock.exporters.prometheus", "tokenclock.plots",
+)  # fmt: skip
 
 NOT_AT_IMPORT = {
     "asyncio",
@@ -52,6 +57,7 @@ NOT_AT_IMPORT = {
     "multiprocessing",
     "tokenclock._metrics",
     "tokenclock._typing",
+    "tokenclock.exporters",
     "tokenclock.readers",
     "tokenclock.records",
     "tokenclock.summary",

@@ -134,7 +134,8 @@ def instrument(
         "provider": provider or _provider_of(client), "attributes": options.attributes,
         "sinks": [entry.sink for entry in options.sinks], "clock": clock,
     }  # fmt: skip
-    labelled = {**settings, "attributes": {**_server_of(client), **options.attributes}}
+    labels = {**_server_of(client), **options.attributes}
+    labelled: dict[str, Any] = {**settings, "attributes": labels}
     by_operation = {
         one: Options(operation=operation or one, **labelled)
         for one in {method.operation for method in _methods_of(client)}

@@ -106,6 +106,14 @@ class ClosedSinkError(TokenclockError, ValueError):
     """
 
 
+class AlreadyInstalledError(TokenclockError, RuntimeError):
+    """
+    An exporter of which there can be one was installed a second time.
+
+    .. versionadded:: 0.1.0
+    """
+
+
 class TokenclockWarning(UserWarning):
     """
     The category of every warning that tokenclock gives.
