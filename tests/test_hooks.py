@@ -451,20 +451,22 @@ def test_a_hook_is_told_who_calls_what(tracer: Tracer) -> None:
 
 def test_the_start_is_where_the_body_starts(tracer: Tracer, clock: FakeClock) -> None:
     """A lazy call has started when it is first asked, not when it was called."""
-    at_steps: list[int] = []
+    at_steps: list[int | None] = []
 
     @observe(clock=clock)
     def answer() -> Iterator[str]:
-        at_steps.append(tracer.calls[0].started_wall_ns() - called_ns)
+        at_steps.append(tracer.calls[0].started_wall_ns)
         yield "a"
-        at_steps.append(tracer.calls[0].started_wall_ns() - called_ns)
+        at_steps.append(tracer.calls[0].started_wall_ns)
 
     stream = answer()
-    called_ns = tracer.calls[0].started_wall_ns()
+    call = tracer.calls[0]
     clock.advance(0.5)
-    for _ in stream:
+    steps = iter(stream)
+    assert call.started_wall_ns is None
+    for _ in steps:
         clock.advance(0.25)
-    assert at_steps == [500_000_000, 500_000_000]
+    assert at_steps == [call.called_wall_ns + 500_000_000] * 2
     assert tracer.results[0].idle_before_start == 0.5
 
 

@@ -27,6 +27,10 @@ class Call(Protocol):
 
     Attributes:
         options: Of the decorated function: ``name``, ``provider``, ``operation``, ``model``.
+        called_wall_ns: When it was called, in nanoseconds since the epoch.
+        started_wall_ns: When it started, the same; ``None`` if it has not. What only prepares a
+            stream (a known SDK's context manager) has started for the length of the call, and
+            then again when it is entered.
     """
 
     @property
@@ -38,9 +42,10 @@ class Call(Protocol):
     @property
     def options(self) -> Options: ...
 
-    def started_wall_ns(self) -> int:
-        """Give when it started, or was called if it has not: nanoseconds since the epoch."""
-        ...
+    @property
+    def called_wall_ns(self) -> int: ...
+    @property
+    def started_wall_ns(self) -> int | None: ...
 
 
 class CallScope:
@@ -181,25 +186,28 @@ class _Steps:
 
     __slots__ = ("_awaitable", "_scopes")
 
-    def __init__(self, scopes: Scopes, awaitable: Awaitable[Any]) -> None:
+    def __init__(self, scopes: Scopes, awaitable: Any) -> None:
         self._scopes = scopes
         self._awaitable = awaitable
 
     def __await__(self) -> Generator[Any, Any, Any]:
         # What ``yield from`` does (PEP 380), in one piece, with a context around every step.
-        awaitable: Any = self._awaitable
+        scopes, awaitable = self._scopes, self._awaitable
         steps: Any = awaitable.__await__() if hasattr(awaitable, "__await__") else awaitable
         resume: Callable[[], Any] = partial(next, steps)
         while True:
+            entered = scopes.enter()
             try:
-                given = stepped(self._scopes, resume)()
+                given = resume()
             except StopIteration as stop:
                 return stop.value
+            finally:
+                scopes.leave(entered)
             try:
                 value = yield given
             except GeneratorExit:
                 if hasattr(steps, "close"):
-                    stepped(self._scopes, steps.close)()
+                    stepped(scopes, steps.close)()
                 raise
             except BaseException as error:
                 if not hasattr(steps, "throw"):

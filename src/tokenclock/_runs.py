@@ -168,10 +168,16 @@ class Run(Recorder):
 
     # --- what hooks ask -----------------------------------------------------------------------
 
-    def started_wall_ns(self) -> int:
-        """Give when it started, or was called if it has not: nanoseconds since the epoch."""
+    @property
+    def called_wall_ns(self) -> int:
+        """When it was called, in nanoseconds since the epoch."""
+        return self.wall_call_ns
+
+    @property
+    def started_wall_ns(self) -> int | None:
+        """When it started, the same; ``None`` if it has not."""
         start = self.requested_ns if self.start_ns is None else self.start_ns
-        return self.wall_call_ns if start is None else self.wall_call_ns + start - self.call_ns
+        return None if start is None else self.wall_call_ns + start - self.call_ns
 
     # --- the result -------------------------------------------------------------------------
 

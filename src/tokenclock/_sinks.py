@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import _thread
 import contextvars
 import inspect
 import os
 import threading
+from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from types import TracebackType
@@ -134,13 +134,14 @@ class _Later:
 
     A finaliser runs wherever the garbage collector happens to strike, perhaps inside a sink that
     holds its lock. So it only puts the result on a queue (which may be entered again at any
-    point), and a thread of its own, started without taking a lock, hands it on.
+    point), and a thread of its own, started without taking a lock, hands it on. Queue, lock and
+    thread are of one kind, also where ``gevent`` replaces the modules they come from later.
     """
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._started = False
-        self._may_start = _thread.allocate_lock()
+        self._may_start = allocate_lock()
 
     def put(self, work: Callable[[], None]) -> None:
         self._queue.put(work)
@@ -149,7 +150,7 @@ class _Later:
             return
         self._started = True
         try:
-            _thread.start_new_thread(self._run, ())
+            start_new_thread(self._run, ())
         except RuntimeError:  # the interpreter is going down: the flush at exit delivers
             self._started = False
             self._may_start.release()
@@ -169,7 +170,7 @@ class _Later:
             while not self._queue.empty():
                 self._queue.get()()
             return
-        done = _thread.allocate_lock()
+        done = allocate_lock()
         done.acquire()
         self._queue.put(done.release)
         done.acquire(timeout=FLUSH_SECONDS)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -167,9 +168,57 @@ def test_a_lazy_call_starts_when_it_is_first_asked(telemetry: Telemetry, clock: 
     script = Script([(0.5, "a")], clock=clock, end=0.25)
     stream = observe(script.generator, clock=clock)()
     clock.advance(10.0)
-    with capture() as _, closing(stream):
-        list(stream)
-    assert seconds_of(telemetry.only()) == 0.75
+    started_ns = time.time_ns() + 10 * NS  # on a clock that has moved in between
+    list(stream)
+    span = telemetry.only()
+    assert seconds_of(span) == 0.75
+    assert abs((span.start_time or 0) - started_ns) < NS
+
+
+def test_what_an_iterator_sets_when_it_is_made_stays(telemetry: Telemetry) -> None:
+    """What ``__iter__`` leaves in the context is there in the steps, beside the call's span."""
+    telemetry.install()
+    tracer = telemetry.tracer
+
+    class Stream:
+        def __iter__(self) -> Iterator[object]:
+            otel_context.attach(otel_context.set_value("tenant", "acme"))
+            return self
+
+        def __next__(self) -> object:
+            with tracer.start_as_current_span("POST"):
+                return otel_context.get_value("tenant")
+
+    stream = measure(Stream())
+    assert next(iter(stream)) == "acme"
+    del stream
+    ended = telemetry.ended()
+    assert parent_of(ended["POST"]) == id_of(ended["chat"])
+
+
+def test_a_context_manager_of_an_sdk_ends_where_its_result_ends(
+    telemetry: Telemetry, clock: FakeClock
+) -> None:
+    """Where the request is sent on entry, the wait before it is no part of the stream's times."""
+    telemetry.install(events=True)
+    script = Script([(0.5, "a")], clock=clock, end=0.25)
+
+    class MessageStreamManager:
+        def __enter__(self) -> Iterator[str]:
+            return script.stream()
+
+        def __exit__(self, *_: object) -> None: ...
+
+    MessageStreamManager.__module__ = "sdk.lib.streaming.messages"
+    with capture() as results:
+        manager = observe(lambda: MessageStreamManager(), clock=clock)()  # noqa: PLW0108 - no class
+        clock.advance(2.0)
+        with manager as stream:
+            list(stream)
+    span, (result,) = telemetry.only(), results
+    assert (result.idle_before_start, result.generation_latency) == (2.0, 0.75)
+    assert seconds_of(span) == 2.75
+    assert [event.timestamp - (span.start_time or 0) for event in span.events] == [2.5 * NS]
 
 
 def test_the_span_is_where_the_result_is(telemetry: Telemetry) -> None:

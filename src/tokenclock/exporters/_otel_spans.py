@@ -53,7 +53,8 @@ class OpenTelemetrySpans(Installable):
     ``ERROR`` and ``error.type``; what the exception says, and what a model generated, is nowhere.
 
     The span is ended on a thread of ours, so that a slow span processor delays no caller:
-    ``flush()`` it before the tracer provider. A step costs about a microsecond more while spans
+    ``flush()`` it before the tracer provider. The span of a context manager of an SDK that sends
+    its request on entry starts at the call. A step costs about a microsecond more while spans
     are installed, and a traceback shows one more frame of ours.
 
     Needs the extra ``otel``: the API of OpenTelemetry alone. Without an SDK nothing is exported.
@@ -149,7 +150,7 @@ def _end_span(result: MetricsResult[Any]) -> None:
 class _CallSpan(_hooks.CallScope):
     """One call's span, and the context that its body has reached."""
 
-    __slots__ = ("_call", "_context", "_exporter", "_own", "_span", "_started_ns")
+    __slots__ = ("_call", "_context", "_exporter", "_own", "_span")
 
     has_context = True
 
@@ -160,8 +161,9 @@ class _CallSpan(_hooks.CallScope):
         self._span: Span | None = None
 
     def enter(self) -> Any:
-        if self._span is None:
-            self._begin()
+        started_ns = self._call.started_wall_ns
+        if self._span is None and started_ns is not None:  # iter() alone starts nothing
+            self._begin(started_ns)
         return otel_context.attach(self._context)
 
     def leave(self, token: Any) -> None:
@@ -170,21 +172,21 @@ class _CallSpan(_hooks.CallScope):
 
     def finished(self, result: MetricsResult[Any]) -> None:  # noqa: ARG002 - see CallScope
         if self._span is None:
-            self._begin()
+            self._begin(self._call.called_wall_ns)
         self._context = self._own  # sinks find the call's own span, whatever its body left open
 
-    def _begin(self) -> None:
+    def _begin(self, started_ns: int) -> None:
         """Start the span: at the first step, since a lazy call starts when it is first asked."""
         call, exporter = self._call, self._exporter
-        parent = self._own
-        self._started_ns = call.started_wall_ns()
         known = _known_at_start(call, exporter)
         self._span = exporter.tracer.start_span(
-            _name_of(known), context=parent, kind=_kind_of(call, exporter.in_process),
-            attributes=known, start_time=self._started_ns,
+            _name_of(known), context=self._own, kind=_kind_of(call, exporter.in_process),
+            attributes=known, start_time=started_ns,
         )  # fmt: skip
-        own = trace.set_span_in_context(self._span, parent)
-        self._own = self._context = otel_context.set_value(_SCOPE_KEY, self, own)
+        self._own = trace.set_span_in_context(self._span, self._own)
+        self._own = otel_context.set_value(_SCOPE_KEY, self, self._own)
+        # What the body has set before, in its ``__iter__``, stays.
+        self._context = trace.set_span_in_context(self._span, self._context)
 
     def end(self, result: MetricsResult[Any]) -> None:
         """End the span with what the result says; a second result is another call's."""
@@ -200,7 +202,10 @@ class _CallSpan(_hooks.CallScope):
         span.end(self._at(result.generation_latency))
 
     def _at(self, seconds: float) -> int:
-        return self._started_ns + round(seconds * NS_PER_SECOND)
+        started_ns = self._call.started_wall_ns
+        if started_ns is None:
+            started_ns = self._call.called_wall_ns
+        return started_ns + round(seconds * NS_PER_SECOND)
 
 
 def _known_at_start(call: Call, exporter: OpenTelemetrySpans) -> dict[str, AttributeValue]:

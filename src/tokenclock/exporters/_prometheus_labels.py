@@ -48,9 +48,7 @@ class Labels:
         """Give the values for one call, in the order of the names; ``""`` for what is unknown."""
         named = [attributes.get(name, "") for name in self._attributes]
         given = (function or "", model or "", provider or "", *named)
-        return tuple(
-            values.admitted(value) for values, value in zip(self._values, given, strict=True)
-        )
+        return tuple(map(_Values.admitted, self._values, given))
 
 
 class _Values:

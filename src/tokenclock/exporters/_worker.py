@@ -3,17 +3,18 @@ The queue of one process and the thread that works it off; what happens at exit 
 
 A result may be put at any moment: by a finaliser that struck inside a sink, by a signal's
 handler. So putting takes no lock that anybody could hold: the queue may be entered again at any
-point, counts are single steps of C, and the thread is started by whoever comes first.
+point, counts are single steps of C, and the thread is started by whoever comes first. Queue,
+locks and thread are of one kind, also where ``gevent`` replaces the modules they come from later.
 """
 
 from __future__ import annotations
 
-import _thread
 import atexit
 import os
 import sys
 import threading
 import weakref
+from _thread import allocate_lock, get_ident, start_new_thread
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context, copy_context
@@ -57,7 +58,7 @@ class _Mark:
 
     def __init__(self) -> None:
         self.is_reached = False
-        self._lock = _thread.allocate_lock()
+        self._lock = allocate_lock()
         self._lock.acquire()
 
     def reach(self) -> None:
@@ -98,10 +99,10 @@ class Worker:
         self._is_closed = is_closed
         self._queue: SimpleQueue[_Item] = SimpleQueue()
         self._is_running = False
-        self._may_run = _thread.allocate_lock()
-        self._may_warn = _thread.allocate_lock()
-        self._gate = _thread.allocate_lock()
-        self._at_work = _thread.allocate_lock()
+        self._may_run = allocate_lock()
+        self._may_warn = allocate_lock()
+        self._gate = allocate_lock()
+        self._at_work = allocate_lock()
         self._thread_id: int | None = None
         self._left_behind: _Mark | None = None
         self._failures: set[type] = set()
@@ -118,7 +119,7 @@ class Worker:
             self.dropped.add()
             self._warn_once()
         else:
-            self._taken.add()
+            self._taken.add()  # first: who finds nothing pending may rely on it
             self._enqueue((copy_context(), result))
 
     def _warn_once(self) -> None:
@@ -145,7 +146,7 @@ class Worker:
             return
         flush_at_exit()
         try:
-            _thread.start_new_thread(self._run, ())
+            start_new_thread(self._run, ())
         except RuntimeError:  # too many threads, or Python 3.12.0 to 2 at exit: see flush
             self._release()
 
@@ -162,7 +163,7 @@ class Worker:
         self._may_run.release()
 
     def _run(self) -> None:
-        self._thread_id = _thread.get_ident()
+        self._thread_id = get_ident()
         while True:
             item = self._queue.get()
             if item is _END and self._queue.empty():
@@ -177,7 +178,7 @@ class Worker:
         """Do the thread's work where none can start: empty the queue on the caller's."""
         if not self._claim():
             return
-        self._thread_id = _thread.get_ident()
+        self._thread_id = get_ident()
         try:
             while not self._queue.empty():
                 self._take(self._queue.get())
@@ -208,13 +209,15 @@ class Worker:
 
     def flush(self, deadline_ns: float) -> bool:
         """Wait until all that was put before is handed over."""
-        if self._thread_id == _thread.get_ident():
+        if self._thread_id == get_ident():
             return False
+        if not self.pending:
+            return True
         if not self._queue.empty():
             self.start()
             if not self._is_running:
                 self._work_here()
-        if not self._is_running and self._queue.empty():
+        if not self._is_running and self._queue.empty():  # here, or by another just now
             return True
         return self._wait(deadline_ns)
 
@@ -245,7 +248,7 @@ class Worker:
 
     def pause(self) -> bool:
         """Wait a little for the result in the sink's hands; say whether ``go_on`` is due."""
-        if self._thread_id == _thread.get_ident() or not self._gate.acquire(timeout=FORK_SECONDS):
+        if self._thread_id == get_ident() or not self._gate.acquire(timeout=FORK_SECONDS):
             return False
         if self._at_work.acquire(timeout=FORK_SECONDS):
             return True
@@ -322,11 +325,11 @@ _paused: dict[int, list[Worker]] = {}
 
 
 def _before_fork() -> None:
-    _paused[_thread.get_ident()] = [worker for worker in list(_workers) if worker.pause()]
+    _paused[get_ident()] = [worker for worker in list(_workers) if worker.pause()]
 
 
 def _after_fork_in_parent() -> None:
-    for worker in _paused.pop(_thread.get_ident(), ()):
+    for worker in _paused.pop(get_ident(), ()):
         worker.go_on()
 
 
