@@ -69,8 +69,9 @@ test-all: ## Run the suite on every Python from 3.10 to 3.13 that is here
 	echo "=== Pythons found:$${found:- none}; failed:$${failed:- none}"; \
 	test -n "$$found" && test -z "$$failed"
 
-bench: $(DEMO)/.package ## Measure what measuring costs
+bench: $(DEMO)/.package ## Measure what measuring and exporting cost
 	$(DEMO)/bin/python benchmarks/overhead.py
+	$(DEMO)/bin/python benchmarks/exporters.py
 
 truth: $(DEMO)/.package $(DEMO)/.clients ## Hold our times against a scripted server's own
 	$(DEMO)/bin/python benchmarks/truth.py
