@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 import tokenclock
+from programs import check_frames
 from stepping import read
 from tokenclock import (
     AsyncMeasuredGenerator,
@@ -478,7 +479,7 @@ async def test_an_error_passes_as_it_is(decorator: Decorator) -> None:
     assert raised.value is error
     assert error.__context__ is None
     assert error.__cause__ is None
-    assert _frames_of_ours(error) <= 1
+    check_frames(error)
     assert [(result.outcome, result.error) for result in results] == [("failed", "ConnectionError")]
 
 
@@ -494,16 +495,8 @@ def test_an_error_before_there_is_an_awaitable_passes_as_it_is(decorator: Decora
         decorator(fails)()
 
     assert raised.value is error
-    assert _frames_of_ours(error) <= 1
+    check_frames(error)
     assert [(result.outcome, result.error) for result in results] == [("failed", "ValueError")]
-
-
-def _frames_of_ours(error: BaseException) -> int:
-    count, found = 0, error.__traceback__
-    while found is not None:
-        count += found.tb_frame.f_globals["__name__"].startswith("tokenclock")
-        found = found.tb_next
-    return count
 
 
 # --- never awaited -------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import tokenclock
+from programs import check_frames
 from stepping import read
 from tokenclock import (
     MeasuredGenerator,
@@ -507,8 +508,7 @@ def test_an_error_of_a_function_is_the_same_object(decorator: Decorator) -> None
     assert raised.value is error
     assert error.__context__ is None
     assert error.__cause__ is None
-    names = [entry.frame.f_globals["__name__"] for entry in raised.traceback]
-    assert sum(name.startswith("tokenclock") for name in names) <= 1
+    check_frames(error)
 
 
 # --- copy, pickle --------------------------------------------------------------------------------

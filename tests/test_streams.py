@@ -19,6 +19,7 @@ from unittest import mock
 import pytest
 
 import tokenclock
+from programs import check_frames, frames_of_ours
 from stepping import SHAPES, close, every_shape, is_sync, now, read, step
 from tokenclock import (
     AsyncMeasuredGenerator,
@@ -809,18 +810,9 @@ def test_the_error_of_a_stream_is_the_same_object(
     assert raised.value is error
     assert error.__cause__ is None
     assert error.__context__ is None
-    assert _frames_of_ours(error) <= 1
+    check_frames(error)
     assert stream.metrics.outcome == "failed"
     assert stream.metrics.error == "ConnectionError"
-
-
-def _frames_of_ours(error: BaseException) -> int:
-    count, found = 0, error.__traceback__
-    while found is not None:
-        module = found.tb_frame.f_globals["__name__"]
-        count += module.startswith("tokenclock") and module != "tokenclock.testing"
-        found = found.tb_next
-    return count
 
 
 @decorators
@@ -848,7 +840,7 @@ def test_an_error_in_the_callers_with_block_passes_unchanged(
 
     assert raised.value is error
     assert error.__context__ is None
-    assert _frames_of_ours(error) == 0
+    assert frames_of_ours(error) == []
     assert stream.events == ["enter", "exit", "close"]
     assert stream.metrics.outcome == "unconsumed"
 

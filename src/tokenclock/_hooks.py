@@ -162,10 +162,24 @@ def stepped(scopes: Scopes | None, function: Callable[..., Any]) -> Callable[...
         entered = scopes.enter()
         try:
             return function(*args, **kwargs)
+        except BaseException as error:
+            _hide_frame(error)
+            raise
         finally:
             scopes.leave(entered)
 
     return step
+
+
+def _hide_frame(error: BaseException) -> None:
+    """
+    Take the frame that catches *error* out of its traceback: the hand's is the one that is ours.
+
+    A bare ``raise`` leaves it out from Python 3.11 on.
+    """
+    trace = error.__traceback__
+    if trace is not None:
+        error.__traceback__ = trace.tb_next
 
 
 def astepped(
@@ -201,6 +215,9 @@ class _Steps:
                 given = resume()
             except StopIteration as stop:
                 return stop.value
+            except BaseException as error:
+                _hide_frame(error)
+                raise
             finally:
                 scopes.leave(entered)
             try:
@@ -210,6 +227,7 @@ class _Steps:
                     stepped(scopes, steps.close)()
                 raise
             except BaseException as error:
+                _hide_frame(error)
                 if not hasattr(steps, "throw"):
                     raise
                 resume = partial(steps.throw, error)

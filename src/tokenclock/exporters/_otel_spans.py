@@ -54,8 +54,9 @@ class OpenTelemetrySpans(Installable):
 
     The span is ended on a thread of ours, so that a slow span processor delays no caller:
     ``flush()`` it before the tracer provider. The span of a context manager of an SDK that sends
-    its request on entry starts at the call. A step costs about a microsecond more while spans
-    are installed, and a traceback shows one more frame of ours.
+    its request on entry starts at the call. While spans are installed a step
+    costs a microsecond more, an async one three; on Python 3.10 a traceback shows one more frame
+    of ours.
 
     Needs the extra ``otel``: the API of OpenTelemetry alone. Without an SDK nothing is exported.
 
