@@ -49,6 +49,7 @@ suite: $(FULL)/.package $(FULL)/.model $(BARE)/.package $(OLDER)/.package $(OLDE
 	$(FULL)/bin/python $(PYTEST) -m heavy
 	$(BARE)/bin/coverage run --data-file=$(VENVS)/.coverage.bare $(PYTEST) -m "not extras and not model and not heavy"
 	$(OLDER)/bin/coverage run --data-file=$(VENVS)/.coverage.older $(PYTEST) -m extras $(OLDER_TESTS)
+	find $(VENVS) -maxdepth 1 -name '.coverage.*' -empty -delete # of processes that a test killed
 	$(FULL)/bin/coverage combine --quiet --data-file=$(VENVS)/.coverage $(VENVS)
 	$(FULL)/bin/coverage report --data-file=$(VENVS)/.coverage
 
