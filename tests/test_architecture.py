@@ -69,9 +69,10 @@ ORDER = (
     ("plots._comparison",),
     ("plots",),
     # Where results go beyond the process.
-    ("exporters._buckets", "exporters._otel_attributes", "exporters._worker"),
-    ("exporters._background", "exporters._otel_span_end"),
-    ("exporters._installing", "exporters._prometheus_bulk", "exporters._prometheus_forking"),
+    ("exporters._buckets", "exporters._forking", "exporters._otel_attributes"),
+    ("exporters._otel_span_end", "exporters._worker"),
+    ("exporters._background",),
+    ("exporters._installing", "exporters._prometheus_bulk"),
     ("exporters",),
     ("exporters._otel_metrics", "exporters._otel_spans", "exporters._prometheus_labels"),
     ("exporters._prometheus_in_flight", "exporters.opentelemetry"),

@@ -27,12 +27,18 @@ class Scope(_hooks.CallScope):
         self.body = f"{spans.get()}/{name}"
         self.results: list[MetricsResult[Any]] = []
 
-    def enter(self) -> contextvars.Token[str]:
-        return spans.set(self.body)
+    def callers(self) -> list[Any]:
+        return [spans.get()]
 
-    def leave(self, token: contextvars.Token[str]) -> None:
-        self.body = spans.get()
-        spans.reset(token)
+    def enter(self, callers: list[Any]) -> None:
+        callers.append(spans.set(self.body))
+
+    def leave(self, callers: list[Any]) -> None:
+        if len(callers) > 1:
+            self.body = spans.get()
+            spans.reset(callers.pop())
+        elif spans.get() != callers[0]:
+            spans.set(callers[0])
 
     def finished(self, result: MetricsResult[Any]) -> None:
         self.results.append(result)
@@ -431,6 +437,142 @@ def test_a_generator_coroutine_will_do_as_a_step(tracer: Tracer) -> None:
     assert run(consume) == "caller/call"
 
 
+def test_what_cannot_be_awaited_is_refused_as_ever(tracer: Tracer) -> None:
+    """A step that Python refuses to await it refuses with a tracer, too, in its own words."""
+
+    class Stream:
+        def __aiter__(self) -> Stream:
+            return self
+
+        def __anext__(self) -> Any:
+            return (chunk for chunk in "ab")
+
+    async def consume() -> None:
+        await measure(Stream()).__anext__()
+
+    with pytest.raises(TypeError, match="object generator can't be used in 'await' expression"):
+        run(consume)
+
+
+def test_what_an_await_begins_is_in_the_context(tracer: Tracer) -> None:
+    """What is begun by asking an awaitable for its steps is the body's doing."""
+    seen: list[str] = []
+
+    class Answer:
+        def __await__(self) -> Generator[Any, Any, str]:
+            seen.append(spans.get())
+            return asyncio.sleep(0, "a").__await__()
+
+    class Stream:
+        def __aiter__(self) -> Stream:
+            return self
+
+        def __anext__(self) -> Answer:
+            return Answer()
+
+    @observe
+    def answer() -> Answer:
+        return Answer()
+
+    async def consume() -> None:
+        assert await answer() == "a"
+        stream: Any = Stream()  # for a checker, an awaitable is no step
+        assert await measure(stream).__anext__() == "a"
+
+    run(consume)
+    assert seen == ["caller/call"] * 2
+
+
+# --- bodies that nobody ends ----------------------------------------------------------------------
+
+
+@observe
+def holding() -> Generator[str, None, None]:
+    token = spans.set("body")
+    try:
+        yield "a"
+        yield "b"
+    finally:
+        spans.reset(token)
+
+
+def break_out() -> None:
+    for _ in holding():
+        break
+
+
+def drop_a_cycle() -> None:
+    class Holder:
+        pass
+
+    holder: Any = Holder()
+    holder.me, holder.stream = holder, holding()
+    next(holder.stream)
+    del holder
+    gc.collect()
+
+
+def drop_a_coroutine() -> None:
+    @types.coroutine
+    def pause() -> Generator[None, None, None]:
+        yield
+
+    @observe
+    async def answer() -> None:
+        token = spans.set("body")
+        try:
+            await pause()
+        finally:
+            spans.reset(token)
+
+    waiting: Any = answer()
+    waiting.send(None)
+
+
+def drop_an_async_generator() -> None:
+    @observe
+    async def answer() -> AsyncIterator[str]:
+        token = spans.set("body")
+        try:
+            yield "a"
+        finally:
+            spans.reset(token)
+
+    stream = answer()
+    step: Any = stream.__anext__()
+    with pytest.raises(StopIteration):
+        step.send(None)
+
+
+@pytest.mark.parametrize(
+    "drop", [break_out, drop_a_cycle, drop_a_coroutine, drop_an_async_generator]
+)
+def test_a_body_that_is_dropped_leaves_its_dropper_alone(
+    tracer: Tracer, drop: Callable[[], None]
+) -> None:
+    """What a body sets back when it dies is not what its dropper has from then on."""
+    drop()
+    assert spans.get() == "caller"
+
+
+def test_a_signal_leaves_nobody_in_a_bodys_context(
+    tracer: Tracer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a signal's handler raises while a context is left, it is left all the same."""
+    leave = Scope.leave
+    strikes = [KeyboardInterrupt()]
+
+    def struck(self: Scope, callers: Any) -> None:
+        if strikes:
+            raise strikes.pop()
+        leave(self, callers)
+
+    monkeypatch.setattr(Scope, "leave", struck)
+    with pytest.raises(KeyboardInterrupt):
+        observe(lambda: "a")()
+    assert spans.get() == "caller"
+
+
 # --- what a hook is told -------------------------------------------------------------------------
 
 
@@ -566,7 +708,7 @@ def test_a_scope_without_context_costs_no_step() -> None:
 
 
 @pytest.mark.logs_failures
-@pytest.mark.parametrize("failing", ["__call__", "enter", "leave", "finished"])
+@pytest.mark.parametrize("failing", ["__call__", "callers", "enter", "leave", "finished"])
 def test_a_failing_hook_passes_nothing(
     tracer: Tracer,
     failing: str,
@@ -585,16 +727,42 @@ def test_a_failing_hook_passes_nothing(
         yield "a"
         yield "b"
 
-    def consume() -> list[str]:  # in a context of its own, which a failing leave() spoils
-        return contextvars.copy_context().run(list, answer())
+    def consume() -> list[str]:
+        return list(answer())
 
-    with capture() as results:
-        assert [consume(), consume()] == [["a", "b"]] * 2
+    with capture() as results:  # each in a context of its own, which a failing leave() spoils
+        consumed = [contextvars.copy_context().run(consume) for _ in range(2)]
+    assert consumed == [["a", "b"]] * 2
     assert [result.chunk_count for result in results] == [2, 2]
     kind = "Tracer" if failing == "__call__" else "Scope"
     assert [record.getMessage() for record in caplog.records] == [
         f"A call hook of type test_hooks.{kind} failed: LookupError"
     ]
+
+
+@pytest.mark.logs_failures
+def test_a_start_that_is_put_off_is_told(
+    tracer: Tracer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A context manager of an SDK starts on entry; a hook that fails to hear it breaks nothing."""
+
+    class MessageStreamManager:
+        def __enter__(self) -> Iterator[str]:
+            return iter("ab")
+
+        def __exit__(self, *_: object) -> None: ...
+
+    def put_off(_: Scope) -> None:
+        starts.append(tracer.calls[-1].started_wall_ns)
+        raise LookupError
+
+    starts: list[int | None] = []
+    monkeypatch.setattr(MessageStreamManager, "__module__", "sdk.lib.streaming.messages")
+    monkeypatch.setattr(Scope, "put_off", put_off)
+    with observe(lambda: MessageStreamManager())() as stream:  # noqa: PLW0108 - no class
+        assert list(stream) == ["a", "b"]
+    assert starts == [None]
+    assert len(caplog.records) == 1
 
 
 def test_exceptions_of_the_body_pass_as_they_are(tracer: Tracer) -> None:

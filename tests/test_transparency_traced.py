@@ -25,12 +25,16 @@ class Lending(_hooks.CallScope):
     def __init__(self) -> None:
         self.reached = "the body's"
 
-    def enter(self) -> contextvars.Token[str]:
-        return lent.set(self.reached)
+    def callers(self) -> list[contextvars.Token[str]]:
+        return []
 
-    def leave(self, token: contextvars.Token[str]) -> None:
-        self.reached = lent.get()
-        lent.reset(token)
+    def enter(self, callers: list[contextvars.Token[str]]) -> None:
+        callers.append(lent.set(self.reached))
+
+    def leave(self, callers: list[contextvars.Token[str]]) -> None:
+        if callers:
+            self.reached = lent.get()
+            lent.reset(callers.pop())
 
 
 @pytest.fixture(autouse=True)

@@ -45,6 +45,8 @@ except ImportError:
 TOKENS = 24
 # A tenant's name comes from outside. Beyond so many it is "other", or the database would drown.
 TENANTS = 20
+# Once for the process: a registry has room for one.
+PROMETHEUS = PrometheusMetrics(labels=["tenant"], max_label_values=TENANTS, exemplars=True)
 
 
 def make_app(model: Model) -> FastAPI:
@@ -93,9 +95,7 @@ def telemetry() -> Generator[None, None, None]:
             installed.callback(metrics.shutdown)
             installed.enter_context(OpenTelemetrySpans(spans, attributes=["tenant"]))
             installed.enter_context(OpenTelemetryMetrics(metrics, attributes=["tenant"]))
-        installed.enter_context(
-            PrometheusMetrics(REGISTRY, labels=["tenant"], max_label_values=TENANTS, exemplars=True)
-        )
+        installed.enter_context(PROMETHEUS)
         yield
 
 

@@ -151,9 +151,9 @@ def _await(self: Any) -> Any:
     if isinstance(original, CoroutineType) and original.cr_await is not None:
         # ``await`` asks this of bare coroutines alone: two awaits would meet in one body.
         raise RuntimeError("coroutine is being awaited already")
-    return awaitable_around(
-        type(original).__await__(original), self._tc_run, self._tc_hand_over, owner=self
-    )
+    run = self._tc_run
+    steps = stepped(run.scopes, type(original).__await__)(original)
+    return awaitable_around(steps, run, self._tc_hand_over, owner=self)
 
 
 def _iter(self: Any) -> Any:

@@ -53,7 +53,8 @@ class MeasuredCallable(_ObjectProxy):  # type: ignore[misc]  # wrapt is not type
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         function, options, is_lazy, hand_over, model_at = self._self_call
         before = current_call.get()
-        run = Run(options, {"model": args[model_at]} if model_at < len(args) else kwargs)
+        arguments = {**kwargs, "model": args[model_at]} if model_at < len(args) else kwargs
+        run = Run(options, arguments)
         try:
             if not is_lazy:
                 run.begin()

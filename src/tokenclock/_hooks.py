@@ -7,10 +7,17 @@ reached and gives the caller its own back; the next step enters the remembered o
 held across a yield, and what the body has set survives. Without a hook nothing of this runs.
 """
 
+# What is awaited is Any, and pyright does not know the type of that.
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
+import inspect
+import weakref
 from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import suppress
 from functools import partial
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tokenclock import _log
@@ -28,9 +35,8 @@ class Call(Protocol):
     Attributes:
         options: Of the decorated function: ``name``, ``provider``, ``operation``, ``model``.
         called_wall_ns: When it was called, in nanoseconds since the epoch.
-        started_wall_ns: When it started, the same; ``None`` if it has not. What only prepares a
-            stream (a known SDK's context manager) has started for the length of the call, and
-            then again when it is entered.
+        started_wall_ns: When it started, the same; ``None`` if it has not.
+        asked_to_stream: Whether it was called with ``stream=True``, as SDKs have it.
     """
 
     @property
@@ -43,6 +49,8 @@ class Call(Protocol):
     def options(self) -> Options: ...
 
     @property
+    def asked_to_stream(self) -> bool: ...
+    @property
     def called_wall_ns(self) -> int: ...
     @property
     def started_wall_ns(self) -> int | None: ...
@@ -53,18 +61,28 @@ class CallScope:
     What a hook does for one call. Every method does nothing unless it is overridden.
 
     Attributes:
-        has_context: Whether ``enter`` and ``leave`` are to be called around each step.
+        has_context: Whether the three methods that follow are to be called around each step.
     """
 
     __slots__ = ()
 
     has_context: bool = False
 
-    def enter(self) -> Any:
-        """Enter the body's context; give what ``leave`` needs to leave it."""
+    def callers(self) -> Any:
+        """Give what ``leave`` needs to give the caller its context back."""
 
-    def leave(self, token: Any) -> None:
-        """Remember the context that the body has reached, and restore the caller's."""
+    def enter(self, callers: Any) -> None:
+        """Enter the body's context; *callers* may be changed for ``leave``."""
+
+    def leave(self, callers: Any) -> None:
+        """
+        Remember the context that the body has reached, and restore the caller's.
+
+        Done again where a signal struck in the middle, or before anything was entered.
+        """
+
+    def put_off(self) -> None:
+        """Take the start back: the call has only prepared what starts later."""
 
     def finished(self, result: MetricsResult[Any]) -> None:
         """
@@ -92,38 +110,58 @@ def remove_hook(hook: CallHook) -> None:
     call_hooks = tuple(other for other in call_hooks if other != hook)
 
 
+Callers = list[tuple[CallScope, Any]]
+
+
 class Scopes:
     """The scopes of one call, behind a guard: a failure of theirs is logged and passes nothing."""
 
-    __slots__ = ("_scopes", "with_context")
+    __slots__ = ("_scopes", "was_entered", "with_context")
 
     def __init__(self, scopes: tuple[CallScope, ...]) -> None:
         self._scopes = scopes
+        self.was_entered = False
         self.with_context = tuple(scope for scope in scopes if scope.has_context)
 
-    def enter(self) -> list[tuple[CallScope, Any]]:
-        """Enter every context; one that fails is left out."""
-        entered: list[tuple[CallScope, Any]] = []
+    def callers(self) -> Callers:
+        """Give what the caller has in place of each context."""
+        callers: Callers = []
         for scope in self.with_context:
             try:
-                entered.append((scope, scope.enter()))
+                callers.append((scope, scope.callers()))
             except Exception as error:  # noqa: BLE001 - our own failure never reaches the program
                 _failed(scope, error)
-        return entered
+        return callers
 
-    def leave(self, entered: list[tuple[CallScope, Any]]) -> None:
-        """Leave what was entered, the last one first."""
-        for scope, token in reversed(entered):
+    def enter(self, callers: Callers) -> None:
+        """Enter every context that can be left again."""
+        self.was_entered = True
+        for scope, context in callers:
             try:
-                scope.leave(token)
+                scope.enter(context)
             except Exception as error:  # noqa: BLE001 - as above
                 _failed(scope, error)
 
+    def leave(self, callers: Callers) -> None:
+        """Leave what was entered, the last one first."""
+        for scope, context in reversed(callers):
+            try:
+                scope.leave(context)
+            except Exception as error:  # noqa: BLE001 - as above
+                _failed(scope, error)
+
+    def put_off(self) -> None:
+        """Tell every scope that the call has not started after all."""
+        self._tell("put_off")
+
     def finished(self, result: MetricsResult[Any]) -> None:
         """Tell every scope the result."""
+        self._tell("finished", result)
+
+    def _tell(self, name: str, *said: object) -> None:
         for scope in self._scopes:
             try:
-                scope.finished(result)
+                getattr(scope, name)(*said)
             except Exception as error:  # noqa: BLE001 - as above
                 _failed(scope, error)
 
@@ -159,27 +197,38 @@ def stepped(scopes: Scopes | None, function: Callable[..., Any]) -> Callable[...
         return function
 
     def step(*args: Any, **kwargs: Any) -> Any:
-        entered = scopes.enter()
+        callers = scopes.callers()
         try:
+            scopes.enter(callers)
             return function(*args, **kwargs)
         except BaseException as error:
-            _hide_frame(error)
+            _hide_frames(error)
             raise
         finally:
-            scopes.leave(entered)
+            _leave(scopes, callers)
 
     return step
 
 
-def _hide_frame(error: BaseException) -> None:
-    """
-    Take the frame that catches *error* out of its traceback: the hand's is the one that is ours.
+def _leave(scopes: Scopes, callers: Callers) -> None:
+    """Leave the body's context, whatever the handler of a signal raises meanwhile."""
+    try:
+        scopes.leave(callers)
+    except BaseException:
+        scopes.leave(callers)
+        raise
 
-    A bare ``raise`` leaves it out from Python 3.11 on.
+
+def _hide_frames(error: BaseException) -> None:
+    """
+    Take the frames of this room off a traceback: one frame of ours, the hand's, is enough.
+
+    That of the function that catches *error* stays off after a bare ``raise``, from Python 3.11 on.
     """
     trace = error.__traceback__
-    if trace is not None:
-        error.__traceback__ = trace.tb_next
+    while trace is not None and trace.tb_frame.f_globals is globals():
+        trace = trace.tb_next
+    error.__traceback__ = trace
 
 
 def astepped(
@@ -190,9 +239,38 @@ def astepped(
         return function
 
     def begun(*args: Any, **kwargs: Any) -> Awaitable[Any]:
-        return _Steps(scopes, stepped(scopes, function)(*args, **kwargs))
+        awaitable = stepped(scopes, function)(*args, **kwargs)
+        # What cannot be awaited is for ``await`` to refuse, in Python's own words.
+        can_wait = hasattr(type(awaitable), "__await__") or inspect.isawaitable(awaitable)
+        return _Steps(scopes, awaitable) if can_wait else awaitable
 
     return begun
+
+
+def _steps_of(awaitable: Any) -> Any:
+    """Give the iterator that ``await`` drives; a generator-based coroutine is one itself."""
+    return awaitable if isinstance(awaitable, GeneratorType) else awaitable.__await__()
+
+
+def _ended(steps: Any, errors: list[BaseException]) -> None:
+    """Close what waits, and raise what asked for that."""
+    if hasattr(steps, "close"):
+        steps.close()
+    raise errors.pop()
+
+
+def _raised(errors: list[BaseException]) -> None:
+    """Raise in place of what nothing can be thrown into."""
+    raise errors.pop()
+
+
+def _thrown(steps: Any, error: BaseException) -> Callable[[], Any]:
+    """Give the step that takes what was thrown while another one waited."""
+    if isinstance(error, GeneratorExit):
+        return partial(_ended, steps, [error])
+    if hasattr(steps, "throw"):
+        return partial(steps.throw, error)
+    return partial(_raised, [error])
 
 
 class _Steps:
@@ -206,30 +284,90 @@ class _Steps:
 
     def __await__(self) -> Generator[Any, Any, Any]:
         # What ``yield from`` does (PEP 380), in one piece, with a context around every step.
-        scopes, awaitable = self._scopes, self._awaitable
-        steps: Any = awaitable.__await__() if hasattr(awaitable, "__await__") else awaitable
-        resume: Callable[[], Any] = partial(next, steps)
+        scopes = self._scopes
+        steps: Any = stepped(scopes, _steps_of)(self._awaitable)
+        # A frame that an exception passes must not hold it, or both wait for the collector.
+        following: list[Callable[[], Any]] = [partial(next, steps)]
         while True:
-            entered = scopes.enter()
+            callers = scopes.callers()
             try:
-                given = resume()
+                scopes.enter(callers)
+                given = following.pop()()
             except StopIteration as stop:
                 return stop.value
             except BaseException as error:
-                _hide_frame(error)
+                _hide_frames(error)
                 raise
             finally:
-                scopes.leave(entered)
+                _leave(scopes, callers)
             try:
                 value = yield given
-            except GeneratorExit:
-                if hasattr(steps, "close"):
-                    stepped(scopes, steps.close)()
-                raise
-            except BaseException as error:
-                _hide_frame(error)
-                if not hasattr(steps, "throw"):
-                    raise
-                resume = partial(steps.throw, error)
+            except BaseException as error:  # noqa: BLE001 - the next step raises it
+                _hide_frames(error)
+                following.append(_thrown(steps, error))
             else:
-                resume = partial(next, steps) if value is None else partial(steps.send, value)
+                again = partial(next, steps) if value is None else partial(steps.send, value)
+                following.append(again)
+
+
+# --- the end of a body that nobody ended ----------------------------------------------------------
+
+
+class _Death:
+    """What was found when an original was about to die outside of a step: nothing, in the end."""
+
+    __slots__ = ("callers", "in_step", "scopes")
+
+    def __init__(self, scopes: Scopes) -> None:
+        self.scopes = scopes
+        self.in_step = False
+        self.callers: Callers = []
+
+    def comes(self) -> None:
+        if not self.in_step:
+            self.callers = self.scopes.callers()
+
+
+class LastHold:
+    """
+    Holds the original of a stand-in a moment longer than that does, and drops it in a step.
+
+    What a body has set it sets back when it dies: to what it found there, which is the context
+    that we lent it. So it must die in a step of its own, or its dropper would be left in that
+    context. Where the collector finalises it before this, this puts back what was spoilt.
+    """
+
+    __slots__ = ("_death", "_original")
+
+    def __init__(self, scopes: Scopes, original: object) -> None:
+        self._death = _Death(scopes)
+        self._original = original
+        with suppress(TypeError):  # it can have no weak references
+            # Called when *original* is about to die: before its body does.
+            reference = weakref.ref(original, _died)
+            _watched[id(reference)] = (reference, self._death)
+
+    def _drop(self) -> None:
+        del self._original
+
+    def __del__(self) -> None:
+        death = self._death
+        if not death.scopes.was_entered:  # the body never ran
+            return
+        death.in_step = True
+        stepped(death.scopes, self._drop)()
+        death.scopes.leave(death.callers)
+
+
+# Held from here, since the collector clears what is only held by what it takes.
+_watched: dict[int, tuple[weakref.ref[Any], _Death]] = {}
+
+
+def _died(reference: weakref.ref[Any]) -> None:
+    _, death = _watched.pop(id(reference))
+    death.comes()
+
+
+def last_hold(scopes: Scopes | None, original: object) -> LastHold | None:
+    """Give what has to hold *original* last; ``None`` where no context is lent."""
+    return LastHold(scopes, original) if scopes is not None and scopes.with_context else None

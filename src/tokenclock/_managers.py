@@ -113,7 +113,7 @@ def _enter(self: Any) -> Any:
 
 def _aenter(self: Any) -> Any:
     original = self._tc_original
-    entry = type(original).__aenter__(original)
+    entry = stepped(self._tc_run.scopes, type(original).__aenter__)(original)
     if self._tc_hand_over is None:
         return entry
 

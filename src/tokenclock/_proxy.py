@@ -12,7 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from tokenclock._hooks import last_hold
+
 if TYPE_CHECKING:
+    from tokenclock._hooks import LastHold
     from tokenclock._runs import Run
 
 # Special methods that Python looks up on the type. A stand-in gets those that its original has.
@@ -38,7 +41,7 @@ class Proxy:
 
     __slots__ = (
         "__weakref__", "_tc_anext", "_tc_next", "_tc_observed", "_tc_original", "_tc_owner",
-        "_tc_run",
+        "_tc_run", "_tc_watch",
     )  # fmt: skip
 
     if TYPE_CHECKING:
@@ -47,6 +50,8 @@ class Proxy:
         _tc_observed: bool
         # Who has to be dropped for the run to end; None where that is this object itself.
         _tc_owner: object
+        # With a tracer, what holds the original last: slots are cleared in alphabetical order.
+        _tc_watch: LastHold | None
     else:
         # Checkers do not see it: to mypy, what has it offers every protocol that there is.
         def __getattr__(self, name: str) -> Any:
@@ -55,11 +60,14 @@ class Proxy:
             return getattr(self._tc_original, name)
 
     def __init__(self, original: object, run: Run, *, observed: bool, owner: object = None) -> None:
+        scopes = run.scopes
         put = object.__setattr__
         put(self, "_tc_original", original)
         put(self, "_tc_run", run)
         put(self, "_tc_observed", observed)
         put(self, "_tc_owner", owner)
+        if scopes is not None:
+            put(self, "_tc_watch", last_hold(scopes, original))
 
     def __setattr__(self, name: str, value: object) -> None:
         setattr(self._tc_original, name, value)

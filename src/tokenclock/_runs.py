@@ -53,8 +53,8 @@ class Run(Recorder):
     """
 
     __slots__ = (
-        "attributes", "call_id", "captures", "error", "finished", "outcome", "parent_id",
-        "request_model", "scopes",
+        "asked_to_stream", "attributes", "call_id", "captures", "error", "finished", "outcome",
+        "parent_id", "request_model", "scopes",
     )  # fmt: skip
 
     def __init__(
@@ -69,11 +69,18 @@ class Run(Recorder):
         if asked is None:
             asked = arguments.get("modelId")  # as Bedrock calls it
         self.request_model = options.model or bounded_text(asked)
+        self.asked_to_stream = arguments.get("stream") is True
         self.outcome: Outcome = "running"
         self.error: str | None = None
         self.finished: MetricsResult[None] | None = None
         self.scopes = _hooks.scopes_of(self) if _hooks.call_hooks else None
         live_runs[self.call_id] = self
+
+    def put_off(self) -> None:
+        """Take the start back: the call has only prepared what is to run."""
+        super().put_off()
+        if self.scopes is not None:
+            self.scopes.put_off()
 
     # --- the ways a run ends ----------------------------------------------------------------
 

@@ -114,8 +114,14 @@ def sinks_for(own: tuple[SinkEntry, ...]) -> tuple[SinkEntry, ...]:
     """Give a decorator's own sinks and the global ones, each once."""
     if not own or not _global_sinks:
         return own or _global_sinks
-    known = [entry.sink for entry in own]
-    return own + tuple(entry for entry in _global_sinks if entry.sink not in known)
+    known = [_behind(entry.sink) for entry in own]
+    return own + tuple(entry for entry in _global_sinks if _behind(entry.sink) not in known)
+
+
+def _behind(sink: Sink) -> Sink:
+    """Give the sink behind a ``Background``, or *sink* itself."""
+    behind: Sink = getattr(sink, "_tc_sink", sink)
+    return behind
 
 
 def hand_on(result: MetricsResult[Any], sinks: tuple[SinkEntry, ...]) -> None:
@@ -141,6 +147,7 @@ class _Later:
     def __init__(self) -> None:
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._started = False
+        self._hangs = False
         self._may_start = allocate_lock()
 
     def put(self, work: Callable[[], None]) -> None:
@@ -165,7 +172,7 @@ class _Later:
             del work
 
     def flush(self) -> None:
-        """Wait until everything put so far was handed on; give up after some seconds."""
+        """Wait until everything put so far was handed on; give up after some seconds, once."""
         if not self._started:
             while not self._queue.empty():
                 self._queue.get()()
@@ -173,7 +180,8 @@ class _Later:
         done = allocate_lock()
         done.acquire()
         self._queue.put(done.release)
-        done.acquire(timeout=FLUSH_SECONDS)
+        # Whoever hangs is waited for once: the end of the interpreter comes by several times.
+        self._hangs = not done.acquire(timeout=0 if self._hangs else FLUSH_SECONDS)
 
 
 later = _Later()

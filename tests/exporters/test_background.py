@@ -229,7 +229,7 @@ def test_the_warning_says_what_to_do(hanging: Hanging) -> None:
     (warning,) = warned
     assert str(warning.message) == (
         "Cannot hand results to a sink of type test_background.Hanging as fast as they come: "
-        "1 wait already, and newer ones are dropped, which Background.dropped counts. See "
+        "1 wait already, and newer ones are dropped, which its `dropped` counts. See "
         "whether what the sink writes to still answers, or pass a larger max_queue=."
     )
     assert warning.filename == __file__
@@ -255,12 +255,14 @@ def test_a_failing_sink_is_counted_and_logged_once_for_each_type(
 
     assert background.flush()
     assert (background.failed, background.dropped, background.pending) == (6, 0, 0)
-    assert [record.getMessage() for record in caplog.records] == [
-        "A sink of type function failed: ValueError",
-        "A sink of type function failed: SystemExit",
-        "A sink of type function failed: KeyboardInterrupt",
-        "A sink of type function failed: GeneratorExit",
+    assert [record.getMessage().partition(".<locals>.")[2] for record in caplog.records] == [
+        "failing failed: ValueError",
+        "failing failed: SystemExit",
+        "failing failed: KeyboardInterrupt",
+        "failing failed: GeneratorExit",
     ]
+    said = caplog.records[0].getMessage()
+    assert said.startswith("Handing a result to the sink test_background.test_a_failing_sink_is_")
     assert {record.levelno for record in caplog.records} == {logging.ERROR}
     assert "in failing" in caplog.text
     assert CANARY not in caplog.text
@@ -377,7 +379,9 @@ def test_a_result_put_while_another_thread_closes_is_not_lost() -> None:
     until(lambda: not worker._is_running)
 
     worker._taken.add()
-    worker._enqueue((contextvars.copy_context(), result()))  # it had found the queue open
+    worker._enqueue(
+        (contextvars.copy_context(), taken.append, result())
+    )  # it had found the queue open
     assert background.flush()
     assert len(taken) == 2
     until(lambda: not worker._is_running)
@@ -393,7 +397,7 @@ def test_a_result_put_as_the_thread_ends_starts_it_again() -> None:
 
     def put_and_release() -> None:
         worker._release = release  # type: ignore[method-assign]
-        worker._queue.put((contextvars.copy_context(), result()))
+        worker._queue.put((contextvars.copy_context(), taken.append, result()))
         release()
 
     worker._release = put_and_release  # type: ignore[method-assign]
@@ -462,8 +466,8 @@ def test_without_a_thread_failures_and_flushes_of_the_sink_are_the_same(
     assert background.close()
     assert said == [False, False]
     assert (background.failed, background.pending) == (2, 0)
-    assert [record.getMessage() for record in caplog.records] == [
-        "A sink of type function failed: KeyboardInterrupt"
+    assert [record.getMessage().partition(".<locals>.")[2] for record in caplog.records] == [
+        "failing failed: KeyboardInterrupt"
     ]
 
 
@@ -591,7 +595,7 @@ def test_a_finaliser_may_put_while_a_put_is_under_way() -> None:
                 put()
 
         gc.set_threshold(1, 1, 1)
-        for _ in range(2000):
+        while puts < 1000 or not inside and puts < 200_000:  # where it strikes is up to Python
             Dying()
             put()
         gc.set_threshold(700)

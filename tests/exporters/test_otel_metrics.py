@@ -683,12 +683,13 @@ def test_without_an_sdk_nothing_happens() -> None:
         from tokenclock import observe
         from tokenclock.exporters.opentelemetry import OpenTelemetryMetrics
 
-        with OpenTelemetryMetrics(gaps=True) as latest, OpenTelemetryMetrics(semconv="latest"):
-            print(list(observe(lambda: iter("abc"))()))
-            print(latest.flush())
-        print(latest.dropped, latest.failed)
+        for metrics in (OpenTelemetryMetrics(gaps=True), OpenTelemetryMetrics(semconv="latest")):
+            with metrics:
+                print(list(observe(lambda: iter("abc"))()))
+                print(metrics.flush())
+            print(metrics.dropped, metrics.failed)
     """)
-    assert printed == "['a', 'b', 'c']\nTrue\n0 0\n"
+    assert printed == "['a', 'b', 'c']\nTrue\n0 0\n" * 2
 
 
 def test_a_provider_that_is_set_later_gets_the_metrics() -> None:

@@ -6,13 +6,16 @@ import asyncio
 import gc
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tokenclock import MetricsResult, Reading, Usage, capture, instrument, labels, measure, observe
+from driving import run_python
+from tokenclock import Reading, Usage, capture, instrument, labels, measure, observe
+from tokenclock._recorder import Recorder
 from tokenclock.errors import AlreadyInstalledError, InvalidOptionError
 from tokenclock.testing import CollectingSink, FakeClock, Script, settle
 
@@ -199,7 +202,7 @@ def test_what_an_iterator_sets_when_it_is_made_stays(telemetry: Telemetry) -> No
 def test_a_context_manager_of_an_sdk_ends_where_its_result_ends(
     telemetry: Telemetry, clock: FakeClock
 ) -> None:
-    """Where the request is sent on entry, the wait before it is no part of the stream's times."""
+    """Where the request is sent on entry, the span starts there, as the result does."""
     telemetry.install(events=True)
     script = Script([(0.5, "a")], clock=clock, end=0.25)
 
@@ -217,8 +220,9 @@ def test_a_context_manager_of_an_sdk_ends_where_its_result_ends(
             list(stream)
     span, (result,) = telemetry.only(), results
     assert (result.idle_before_start, result.generation_latency) == (2.0, 0.75)
-    assert seconds_of(span) == 2.75
-    assert [event.timestamp - (span.start_time or 0) for event in span.events] == [2.5 * NS]
+    assert seconds_of(span) == 0.75
+    assert [event.timestamp - (span.start_time or 0) for event in span.events] == [0.5 * NS]
+    assert abs((span.start_time or 0) - result.started_at.timestamp() * NS) < 1_000
 
 
 def test_the_span_is_where_the_result_is(telemetry: Telemetry) -> None:
@@ -248,6 +252,22 @@ def test_a_failure_is_an_error_without_its_message(telemetry: Telemetry) -> None
     attributes = span.attributes or {}
     assert (attributes["error.type"], attributes["tokenclock.outcome"]) == ("KeyError", "failed")
     assert "secret" not in span.to_json()
+
+
+def test_a_stream_that_was_refused_was_asked_for(telemetry: Telemetry) -> None:
+    """A call with ``stream=True`` that fails before there is a stream says what was asked for."""
+    telemetry.install()
+
+    @observe
+    def create(model: str, *, stream: bool) -> Iterator[str]:
+        raise ConnectionError
+
+    for stream in (True, False):
+        with pytest.raises(ConnectionError):
+            create(f"model-{stream}", stream=stream)
+    ended = telemetry.ended()
+    assert (ended["chat model-True"].attributes or {})["gen_ai.request.stream"] is True
+    assert "gen_ai.request.stream" not in (ended["chat model-False"].attributes or {})
 
 
 def stop_early(stream: Any) -> None:
@@ -596,15 +616,180 @@ def test_without_an_sdk_nothing_happens(sink: CollectingSink) -> None:
     assert spans.failed == 0
 
 
-def test_after_uninstall_no_call_has_a_span(telemetry: Telemetry) -> None:
-    """A call that starts later is not traced, and one under way does not break."""
+def test_after_uninstall_no_further_call_has_a_span(telemetry: Telemetry) -> None:
+    """A call that starts later is not traced; the span of one under way still ends."""
     spans = telemetry.install()
-    stream = observe(lambda: iter("ab"))()
+    stream = observe(lambda: iter("ab"), model="under way")()
     next(stream)
     assert spans.uninstall()
-    assert list(stream) == ["b"]
-    observe(lambda: "a")()
+    observe(lambda: "a", model="later")()
     assert telemetry.ended() == {}
+    assert list(stream) == ["b"]
+    assert list(telemetry.ended()) == ["chat under way"]
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_traced_call_is_no_cycle(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a call is over and its span has ended, nothing of it waits for the collector."""
+    runs: list[weakref.ref[Any]] = []
+    made = Recorder.__init__
+
+    class Noted:
+        pass
+
+    def note(self: Any, *args: Any) -> None:
+        made(self, *args)
+        self.works_later = noted = Noted()  # a run itself can have no weak references
+        runs.append(weakref.ref(noted))
+
+    monkeypatch.setattr(Recorder, "__init__", note)
+    spans = telemetry.install()
+
+    @observe
+    def answer() -> Iterator[str]:
+        return iter("ab")
+
+    list(answer())
+    (run,) = runs
+    assert spans.flush()
+    assert run() is None
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_cancelled_reader_leaves_nothing_behind(telemetry: Telemetry) -> None:
+    """What a cancelled task held is free at once, and the innermost frame is the body's."""
+    telemetry.install()
+
+    class Held:
+        pass
+
+    @observe
+    async def answer() -> AsyncIterator[str]:
+        yield "a"
+        await asyncio.get_running_loop().create_future()
+
+    async def read(held: Held) -> None:
+        async for _ in answer():
+            pass
+
+    async def cancel() -> tuple[weakref.ref[Held], str]:
+        held = Held()
+        known = weakref.ref(held)
+        task = asyncio.ensure_future(read(held))
+        del held
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError as error:
+            trace = error.__traceback__
+            while trace is not None and trace.tb_next is not None:
+                trace = trace.tb_next
+            innermost = "" if trace is None else trace.tb_frame.f_code.co_name
+        del task, trace
+        return known, innermost
+
+    known, innermost = asyncio.run(cancel())
+    assert known() is None
+    assert innermost == "answer"
+
+
+def test_two_first_steps_are_one_span(telemetry: Telemetry) -> None:
+    """Where another thread takes the first step while the span begins, there is one span."""
+    started: list[str] = []
+
+    class Reading(SimpleSpanProcessor):
+        def on_start(self, span: Any, parent_context: Any = None) -> None:
+            started.append(span.name)
+            if len(started) == 1:
+                reader = threading.Thread(target=list, args=(stream,))
+                reader.start()
+                reader.join()
+
+    telemetry.provider.add_span_processor(Reading(InMemorySpanExporter()))
+    telemetry.install()
+    stream = measure(iter("abc"))
+    list(stream)
+    assert started == ["chat"]
+    assert telemetry.only().name == "chat"
+
+
+def test_a_processor_may_call_measured_functions(telemetry: Telemetry) -> None:
+    """What a span processor calls has no span, which would make the next one."""
+
+    @observe
+    def answer() -> str:
+        return "a"
+
+    class Calling(SimpleSpanProcessor):
+        def on_start(self, span: Any, parent_context: Any = None) -> None:
+            answer()
+
+        def on_end(self, span: ReadableSpan) -> None:
+            answer()
+
+    telemetry.provider.add_span_processor(Calling(InMemorySpanExporter()))
+    telemetry.install()
+    answer()
+    assert telemetry.only().name == "chat"
+
+
+def test_an_interrupt_leaves_nobody_in_a_calls_context(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal that strikes when the context was entered and not yet noted changes nothing."""
+    telemetry.install()
+    attach = otel_context.attach
+    strikes = [KeyboardInterrupt()]
+
+    def struck(context: Any) -> Any:
+        token = attach(context)
+        if strikes and trace.get_current_span(context).get_span_context().is_valid:
+            raise strikes.pop()
+        return token
+
+    before = otel_context.get_current()
+    monkeypatch.setattr(otel_context, "attach", struck)
+    with pytest.raises(KeyboardInterrupt):
+        observe(lambda: "a")()
+    assert otel_context.get_current() == before
+
+
+@pytest.mark.parametrize("exporter", ["OpenTelemetryMetrics", "OpenTelemetrySpans"])
+def test_a_provider_that_comes_later_has_what_is_open_at_exit(exporter: str) -> None:
+    """At exit a stream that nobody finished is exported before any provider ends."""
+    printed = run_python(
+        f"""
+        from opentelemetry import metrics, trace
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
+        from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+        from tokenclock import observe
+        from tokenclock.exporters.opentelemetry import {exporter}
+
+        {exporter}().install()
+        observe(lambda: "a")()
+        tracing = TracerProvider()
+        tracing.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+        trace.set_tracer_provider(tracing)
+        reader = PeriodicExportingMetricReader(ConsoleMetricExporter(), 60_000)
+        metrics.set_meter_provider(MeterProvider([reader]))
+        stream = observe(lambda: iter("ab"), name="open")()
+        next(stream)
+        """
+    )
+    assert printed.count('"tokenclock.function": "open"') >= 1
+    assert '"tokenclock.outcome": "stopped"' in printed
 
 
 def test_one_exporter_of_spans_at_a_time(telemetry: Telemetry) -> None:
@@ -618,25 +803,6 @@ def test_one_exporter_of_spans_at_a_time(telemetry: Telemetry) -> None:
     with second:
         observe(lambda: "a")()
     assert telemetry.only().name == "chat"
-
-
-def test_results_of_others_end_no_span(telemetry: Telemetry) -> None:
-    """A result that comes from elsewhere is no call of ours: nothing ends, nothing fails."""
-    spans = telemetry.install()
-    stray: list[MetricsResult[Any]] = []
-    spans.uninstall()
-    observe(lambda: "a", sinks=[stray.append])()
-    spans.install()
-
-    @observe
-    def answer() -> str:
-        end = spans._sink()
-        assert end is not None
-        end(stray[0])
-        return "a"
-
-    answer()
-    assert (telemetry.only().attributes or {})["tokenclock.outcome"] == "completed"
 
 
 def test_a_slow_processor_delays_no_caller() -> None:

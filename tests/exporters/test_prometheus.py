@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tokenclock import MetricsResult, _hooks, add_sink, labels, observe
 from tokenclock._timeline import TokenGaps
 from tokenclock.errors import InvalidOptionError, TokenclockWarning
-from tokenclock.exporters import _buckets
+from tokenclock.exporters import Background, _buckets, _forking
 from tokenclock.exporters._prometheus_bulk import BulkHistogram
 from tokenclock.records import JsonLinesSink, read_records
 from tokenclock.testing import FakeClock, Script
@@ -101,7 +101,9 @@ def observed(registry: CollectorRegistry, name: str, labels: Mapping[str, str]) 
 
 
 def samples(registry: CollectorRegistry, name: str) -> list[Any]:
-    return [one for metric in registry.collect() for one in metric.samples if one.name == name]
+    """Give the samples of a metric; of calls those of outcomes that there were."""
+    found = [one for metric in registry.collect() for one in metric.samples if one.name == name]
+    return [one for one in found if one.value or name != "tokenclock_calls_total"]
 
 
 def exposition(registry: CollectorRegistry) -> str:
@@ -112,14 +114,17 @@ def exposition(registry: CollectorRegistry) -> str:
     return "\n".join(line for line in lines if "_created" not in line)
 
 
-def run_python(code: str, **environment: str) -> str:
+def run_python(code: str, *, forks: bool = False) -> str:
+    # Coverage has a lock that a thread may hold when another forks; its child would hang.
+    left_out = "COVERAGE_" if forks else "no name"
+    plain = {name: text for name, text in os.environ.items() if not name.startswith(left_out)}
     ran = subprocess.run(  # noqa: S603 - our own
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],
         capture_output=True,
         text=True,
         check=False,
         timeout=PATIENCE,
-        env={**os.environ, **environment},
+        env=plain,
     )
     assert ran.stderr == ""
     assert ran.returncode == 0
@@ -166,6 +171,35 @@ def test_the_numbers_are_those_of_the_result(registry: CollectorRegistry) -> Non
     assert value(registry, "tokenclock_tokens_total", {**CALL, "direction": "input"}) == 32
     assert value(registry, "tokenclock_tokens_total", {**CALL, "direction": "output"}) == 4
     assert value(registry, "tokenclock_calls_total", {**CALL, "outcome": "completed"}) == 1
+
+
+def test_a_registry_may_have_another_exporter_later(registry: CollectorRegistry) -> None:
+    """Once an exporter is unregistered its registry is empty, and takes another."""
+    first = exporter_on(registry)
+    first.unregister()
+    first.unregister()
+    assert list(registry.collect()) == []
+    exporter_on(registry, labels=["tenant"])(result(attributes={"tenant": "acme"}))
+    (sample,) = samples(registry, "tokenclock_calls_total")
+    assert sample.labels["tenant"] == "acme"
+
+
+def test_a_folder_that_is_set_too_late_is_told(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client looks at the variable when it is imported; later it would share nothing."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "folder")
+    with pytest.warns(TokenclockWarning, match="was set after prometheus_client was imported"):
+        exporter_on(registry)
+
+
+def test_a_sink_that_is_installed_too_counts_once(registry: CollectorRegistry) -> None:
+    """An exporter that is installed and in sinks= as well has each result once."""
+    with exporter_on(registry) as exporter:
+        observe(lambda: "a", name="plain", sinks=[exporter])()
+        observe(lambda: "a", name="behind", sinks=[Background(exporter)])()
+    counts = samples(registry, "tokenclock_calls_total")
+    assert [(one.labels["function"], one.value) for one in counts] == [("plain", 1), ("behind", 1)]
 
 
 def test_the_numbers_of_several_calls_add_up(registry: CollectorRegistry) -> None:
@@ -324,21 +358,57 @@ def test_a_record_is_exported_like_the_call_itself(
 @pytest.mark.parametrize(
     ("fields", "model"),
     [
-        ({"model": "llama-8b", "request_model": "llama"}, "llama-8b"),
+        ({"model": "llama-8b", "request_model": "llama"}, "llama"),
+        ({"model": "llama-8b", "request_model": None}, "llama-8b"),
         ({"model": None, "request_model": "llama"}, "llama"),
-        ({"model": None}, ""),
+        ({"model": None, "request_model": None}, ""),
     ],
 )
-def test_the_model_is_the_reported_one(
+def test_the_model_is_the_requested_one(
     fields: dict[str, Any], model: str, registry: CollectorRegistry
 ) -> None:
-    """The label is the model as reported, else as requested, else empty."""
+    """The label is the model as requested, else as reported: failures count for the same one."""
     exporter_on(registry)(result(**fields, provider=None))
 
     (sample,) = samples(registry, "tokenclock_calls_total")
     assert sample.labels == {
         "function": "demo.chat", "model": model, "provider": "", "outcome": "completed"
     }  # fmt: skip
+
+
+OUTCOMES = ("cancelled", "completed", "failed", "stopped", "unconsumed")
+
+
+def test_every_outcome_begins_at_0(registry: CollectorRegistry) -> None:
+    """From its start a call's labels have every outcome, so that a rate sees the first failure."""
+
+    @observe(name="demo.chat", model="llama", provider="local")
+    def fails() -> None:
+        assert exporter.flush()
+        started.extend(outcomes())
+        raise ConnectionError
+
+    def outcomes() -> list[tuple[str, float | None]]:
+        counts = [
+            value(registry, "tokenclock_calls_total", {**CALL, "outcome": o}) for o in OUTCOMES
+        ]
+        return list(zip(OUTCOMES, counts, strict=True))
+
+    started: list[tuple[str, float | None]] = []
+    with exporter_on(registry) as exporter, pytest.raises(ConnectionError):
+        fails()
+    assert started == [(outcome, 0) for outcome in OUTCOMES]
+    assert outcomes() == [(outcome, 1 if outcome == "failed" else 0) for outcome in OUTCOMES]
+
+
+def test_a_sink_alone_begins_at_0_too(registry: CollectorRegistry) -> None:
+    """Without the hook, the first result of some labels brings every outcome."""
+    exporter_on(registry)(result())
+    (calls,) = [metric for metric in registry.collect() if metric.name == "tokenclock_calls"]
+    totals = [one for one in calls.samples if one.name == "tokenclock_calls_total"]
+    assert sorted((one.labels["outcome"], one.value) for one in totals) == [
+        (outcome, 1 if outcome == "completed" else 0) for outcome in OUTCOMES
+    ]
 
 
 def test_only_attributes_that_were_named_are_labels(registry: CollectorRegistry) -> None:
@@ -564,7 +634,8 @@ def test_two_exporters_do_not_share_a_registry(registry: CollectorRegistry) -> N
     assert message.startswith("Cannot register the metrics of this exporter: Duplicated timeseries")
     assert message.endswith(
         ". The registry has an exporter already, or metrics of the same names. Use the exporter "
-        "that is there, or give this one a registry of its own: registry=CollectorRegistry()."
+        "that is there, unregister() it, or give this one a registry: "
+        "registry=CollectorRegistry()."
     )
     assert refused.value.option == "registry"
     assert value(registry, "tokenclock_calls_total", {**CALL, "outcome": "completed"}) == 1
@@ -791,7 +862,11 @@ def test_a_program_without_opentelemetry_has_no_exemplars(
 # --- calls in flight ------------------------------------------------------------------------------
 
 
-def in_flight(registry: CollectorRegistry) -> list[tuple[dict[str, str], float]]:
+def in_flight(
+    registry: CollectorRegistry, exporter: PrometheusMetrics | None = None
+) -> list[tuple[dict[str, str], float]]:
+    """Give the gauges, when the thread of *exporter* has written them."""
+    assert exporter is None or exporter.flush()
     return [(one.labels, one.value) for one in samples(registry, "tokenclock_calls_in_flight")]
 
 
@@ -799,15 +874,26 @@ def test_calls_in_flight_are_counted(registry: CollectorRegistry) -> None:
     """The gauge counts a call from its start to its end, however it ends."""
     script = Script([(0.5, "a"), (0.25, "b")], clock=FakeClock())
     streams = observe(script.generator, name="demo.chat", model="llama", provider="local")
-    with exporter_on(registry):
+    with exporter_on(registry) as exporter:
         first, second, third = streams(), streams(), streams()
-        assert in_flight(registry) == [(CALL, 3)]
+        assert in_flight(registry, exporter) == [(CALL, 3)]
         list(first)
-        assert in_flight(registry) == [(CALL, 2)]
+        assert in_flight(registry, exporter) == [(CALL, 2)]
         next(second)
         second.close()
         third.close()
-        assert in_flight(registry) == [(CALL, 0)]
+        assert in_flight(registry, exporter) == [(CALL, 0)]
+
+
+def test_calls_under_way_at_uninstall_are_counted_down(registry: CollectorRegistry) -> None:
+    """A call that ends after the exporter was taken out is no longer in flight."""
+    stream = observe(iter, name="demo.chat", model="llama", provider="local")("ab")
+    with exporter_on(registry) as exporter:
+        under_way = observe(iter, name="demo.chat", model="llama", provider="local")("ab")
+    assert in_flight(registry) == [(CALL, 1)]
+    list(under_way)
+    list(stream)
+    assert in_flight(registry, exporter) == [(CALL, 0)]
 
 
 def test_calls_in_flight_have_the_labels_of_the_call(registry: CollectorRegistry) -> None:
@@ -817,13 +903,13 @@ def test_calls_in_flight_have_the_labels_of_the_call(registry: CollectorRegistry
     def chat(*, model: str) -> Generator[str, None, None]:
         yield from "ab"
 
-    with exporter_on(registry, labels=["tenant"]), labels(tenant="acme"):
+    with exporter_on(registry, labels=["tenant"]) as exporter, labels(tenant="acme"):
         stream = chat(model="llama")
         own = {**CALL, "provider": "", "tenant": "acme"}
-        assert in_flight(registry) == [(own, 1)]
+        assert in_flight(registry, exporter) == [(own, 1)]
         with labels(tenant="another"):
             list(stream)
-        assert in_flight(registry) == [(own, 0)]
+        assert in_flight(registry, exporter) == [(own, 0)]
 
 
 def test_without_install_there_is_no_gauge(registry: CollectorRegistry) -> None:
@@ -932,22 +1018,43 @@ def test_a_forked_child_has_no_calls_of_the_parents_in_flight() -> None:
         IN_A_FORK
         + """
 def work():
-    at_first = value("tokenclock_calls_in_flight")
+    at_first = in_flight()
     list(stream)  # the parent's, which ends unheard in here
     own = chat()
-    with_own = value("tokenclock_calls_in_flight")
+    with_own = in_flight()
     list(own)
-    return at_first, with_own, value("tokenclock_calls_in_flight")
+    return at_first, with_own, in_flight()
+
+def in_flight():
+    assert exporter.flush()
+    return value("tokenclock_calls_in_flight")
 
 stream = chat()
 next(stream)
+print(in_flight())
 child_prints(work)
-print(value("tokenclock_calls_in_flight"))
+print(in_flight())
 list(stream)
-print(value("tokenclock_calls_in_flight"))
-"""
+print(in_flight())
+""",
+        forks=True,
     )
-    assert printed == "(0.0, 1.0, 0.0)\n1.0\n0.0\n"
+    assert printed == "1.0\n(0.0, 1.0, 0.0)\n1.0\n0.0\n"
+
+
+def test_what_a_fork_forgets_is_the_calls_in_flight(registry: CollectorRegistry) -> None:
+    """Around a fork the locks are taken and given back, and in the child the gauge is set to 0."""
+    streams = observe(iter, name="demo.chat", model="llama", provider="local")
+    with exporter_on(registry) as exporter:
+        stream = streams("ab")
+        assert in_flight(registry, exporter) == [(CALL, 1)]
+        _forking._before()
+        _forking._after_in_child()
+        assert in_flight(registry, exporter) == [(CALL, 0)]
+        in_eight_threads(lambda _: exporter(result()))
+    del stream
+
+    assert value(registry, "tokenclock_calls_total", {**CALL, "outcome": "completed"}) == 8
 
 
 def test_a_fork_amid_recording_leaves_no_lock_taken() -> None:
@@ -958,6 +1065,8 @@ def test_a_fork_amid_recording_leaves_no_lock_taken() -> None:
 def keep_on():
     while not enough.is_set():
         list(chat())
+        if exporter._background.pending > 1000:
+            exporter.flush()
 
 def work():
     list(chat())
@@ -972,7 +1081,8 @@ for _ in range(20):
 enough.set()
 for thread in threads:
     thread.join()
-"""
+""",
+        forks=True,
     )
     assert printed == "(True, 0.0)\n" * 20
 
@@ -996,8 +1106,11 @@ for _ in range(50):
     drop_in_a_cycle()
     list(chat())
 gc.set_threshold(700)
-gc.collect()
-settle()
+for _ in range(100):
+    gc.collect()  # does nothing while another thread is collecting
+    settle()
+    if value("tokenclock_calls_in_flight") == 0:
+        break
 print(exporter.flush(), value("tokenclock_calls_in_flight"))
 print(*(value("tokenclock_calls_total", outcome=one) for one in ("completed", "stopped")))
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import weakref
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,10 @@ class Background:
         """Put one result on the queue; after ``close()`` it is dropped."""
         self._worker.put(result)
 
+    def _put(self, item: Any) -> None:
+        """Put on the queue what is no result: for exporters whose sink takes something else."""
+        self._worker.put(item)
+
     def flush(self, timeout: float = 5.0) -> bool:
         """
         Wait until the sink had everything that was put before.
@@ -99,6 +104,15 @@ class Background:
             InvalidOptionError: If *timeout* is no number of 0 or more.
         """
         return self._worker.close(_deadline_ns(timeout))
+
+    @property
+    def _tc_sink(self) -> Sink:
+        """Whom the results are for: a sink that has them from here needs them from no one else."""
+        return self._worker.sink
+
+    def _do(self, work: Callable[[], None]) -> None:
+        """Have the thread do something in its turn, also after ``close()``: for exporters."""
+        self._worker.do(work)
 
     @property
     def dropped(self) -> int:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tokenclock import _hooks, _sinks
+from tokenclock.exporters import _worker
 from tokenclock.exporters._background import Background
 
 if TYPE_CHECKING:
@@ -28,13 +30,22 @@ class Installable:
     _background: Background | None = None
     _installed_hook: CallHook | None = None
     _is_installed = False
+    _seen_provider: object = None
 
     def _sink(self) -> Sink | None:
         """Give what takes finished results, behind a queue; ``None`` for nothing."""
         return None
 
+    def _worker_of_its_own(self) -> Callable[[Any], object] | None:
+        """Give what takes what the exporter itself puts on the queue; ``None`` for nothing."""
+        return None
+
     def _hook(self) -> CallHook | None:
         """Give what is told of calls that start; ``None`` for nothing."""
+        return None
+
+    def _provider(self) -> object:
+        """Give the provider that is written to now, whose end must not come before ours."""
         return None
 
     def install(self, *, max_queue: int = 10_000) -> Self:
@@ -63,11 +74,15 @@ class Installable:
 
     def _put_in(self, max_queue: int) -> None:
         sink, hook = self._sink(), self._hook()
-        self._background = None if sink is None else Background(sink, max_queue=max_queue)
+        works = sink or self._worker_of_its_own()
+        self._background = None if works is None else Background(works, max_queue=max_queue)
         self._installed_hook = hook
         self._is_installed = True
         _finish_before_providers_end()
-        if self._background is not None:
+        self._seen_provider = self._provider()
+        if self._seen_provider is not None:
+            _hooks.add_hook(self._see_provider)
+        if sink is not None and self._background is not None:
             _sinks.add_sink(self._background)
         if hook is not None:
             _hooks.add_hook(hook)
@@ -95,8 +110,16 @@ class Installable:
                 self._take_out()
         return self._background is None or self._background.close(timeout)
 
+    def _see_provider(self, _: object) -> None:
+        """Look at each call whether there is another provider: it ends at exit, but after us."""
+        provider = self._provider()
+        if self._seen_provider is not provider:
+            self._seen_provider = provider
+            _finish_before_providers_end()
+
     def _take_out(self) -> None:
         self._is_installed = False
+        _hooks.remove_hook(self._see_provider)
         if self._installed_hook is not None:
             _hooks.remove_hook(self._installed_hook)
         if self._background is not None:
@@ -143,6 +166,7 @@ class Installable:
 
 def _finish_before_providers_end() -> None:
     """Have what is set up until now, a tracer's provider above all, still there at exit."""
+    _worker.flush_at_exit()
     atexit.unregister(_sinks.finish_open_runs)
     atexit.register(_sinks.finish_open_runs)
 

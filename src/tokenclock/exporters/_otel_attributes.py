@@ -27,6 +27,7 @@ OPERATION = "gen_ai.operation.name"
 PROVIDER = "gen_ai.provider.name"
 REQUEST_MODEL = "gen_ai.request.model"
 RESPONSE_MODEL = "gen_ai.response.model"
+STREAM = "gen_ai.request.stream"
 SERVER = ("server.address", "server.port")
 ERROR_TYPE = "error.type"
 # What the conventions call an error of which nothing is known.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenclock._metrics import FIRST_TOKEN, PER_OUTPUT_TOKEN, THROUGHPUT
 from tokenclock._result import MetricsResult  # noqa: TC001 - typing.get_type_hints needs it
-from tokenclock.errors import InvalidOptionError, MissingExtraError
+from tokenclock.errors import AlreadyInstalledError, InvalidOptionError, MissingExtraError
 from tokenclock.exporters import _buckets
 from tokenclock.exporters._installing import Installable
 from tokenclock.exporters._otel_attributes import (
@@ -103,6 +103,7 @@ class OpenTelemetryMetrics(Installable):
         operation: str = "chat",
     ) -> None:
         super().__init__()
+        self._given = meter_provider
         self._names = checked_names(attributes)
         self._operation = checked_operation(operation)
         meter = _meter(meter_provider, checked_semconv(semconv))
@@ -139,6 +140,27 @@ class OpenTelemetryMetrics(Installable):
 
     def _hook(self) -> CallHook | None:
         return None
+
+    def _provider(self) -> object:
+        return metrics.get_meter_provider() if self._given is None else self._given
+
+    def _put_in(self, max_queue: int) -> None:
+        if any(one._given is self._given for one in _installed):  # noqa: SLF001 - our own
+            msg = (
+                "Cannot install these metrics: others are installed on the same meter provider, "
+                "and every number would be counted twice. Uninstall those first, or give these "
+                "a meter provider of their own."
+            )
+            raise AlreadyInstalledError(msg)
+        super()._put_in(max_queue)
+        _installed.append(self)
+
+    def _take_out(self) -> None:
+        _installed.remove(self)
+        super()._take_out()
+
+
+_installed: list[OpenTelemetryMetrics] = []
 
 
 class _ReleasedTokens:

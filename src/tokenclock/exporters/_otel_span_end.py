@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from tokenclock.exporters._otel_attributes import exportable, result_attributes
+from tokenclock.exporters._otel_attributes import STREAM, exportable, result_attributes
 
 if TYPE_CHECKING:
     from tokenclock._attributes import AttributeValue
@@ -45,7 +45,7 @@ def ended_attributes(result: MetricsResult[Any]) -> dict[str, Any]:
         if value is not None:
             known[name] = exportable(value)
     if result.streamed:
-        known["gen_ai.request.stream"] = True
+        known[STREAM] = True
     if result.finish_reason is not None:
         known["gen_ai.response.finish_reasons"] = [exportable(result.finish_reason)]
     return known

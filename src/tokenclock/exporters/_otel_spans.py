@@ -1,9 +1,12 @@
 """Spans: one for each call, around what its body does, however its steps are taken."""
 
+# Private names of others are ruff's business (SLF001), which wants a reason for each.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -17,6 +20,7 @@ from tokenclock.exporters._otel_attributes import (
     SCHEMA_URLS,
     SCOPE,
     SERVER,
+    STREAM,
     Semconv,
     checked_names,
     checked_operation,
@@ -28,17 +32,21 @@ from tokenclock.exporters._otel_attributes import (
 from tokenclock.exporters._otel_span_end import ended_attributes, events_of
 
 if TYPE_CHECKING:
+    from contextvars import Token
+
+    from opentelemetry.context import Context
     from opentelemetry.trace import Tracer, TracerProvider
 
     from tokenclock._attributes import AttributeValue
     from tokenclock._hooks import Call, CallHook
     from tokenclock._result import MetricsResult
-    from tokenclock._sinks import Sink
 
 NS_PER_SECOND = 1_000_000_000
 
-# Under it the context of a call carries its scope, to which a sink finds back from any thread.
-_SCOPE_KEY = otel_context.create_key("tokenclock-call")
+# What instrumentations and exporters of OpenTelemetry set where nothing is to be traced.
+_SUPPRESSED: str = getattr(
+    otel_context, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation"
+)
 
 
 class OpenTelemetrySpans(Installable):
@@ -53,10 +61,8 @@ class OpenTelemetrySpans(Installable):
     ``ERROR`` and ``error.type``; what the exception says, and what a model generated, is nowhere.
 
     The span is ended on a thread of ours, so that a slow span processor delays no caller:
-    ``flush()`` it before the tracer provider. The span of a context manager of an SDK that sends
-    its request on entry starts at the call. While spans are installed a step
-    costs a microsecond more, an async one three; on Python 3.10 a traceback shows one more frame
-    of ours.
+    ``flush()`` it before the tracer provider. While spans are installed a step costs a microsecond
+    more, an async one three; on Python 3.10 a traceback shows one more frame of ours.
 
     Needs the extra ``otel``: the API of OpenTelemetry alone. Without an SDK nothing is exported.
 
@@ -119,11 +125,51 @@ class OpenTelemetrySpans(Installable):
     def _hook(self) -> CallHook:
         return self._started
 
-    def _started(self, call: Call) -> _hooks.CallScope:
+    def _started(self, call: Call) -> _hooks.CallScope | None:
+        # A span processor's own doing has no spans, or each would make the next.
+        if otel_context.get_value(_SUPPRESSED):
+            return None
         return _CallSpan(self, call)
 
-    def _sink(self) -> Sink:
-        return _end_span
+    def _worker_of_its_own(self) -> Callable[[_Ended], None]:
+        return self._end
+
+    def _provider(self) -> object:
+        return trace.get_tracer_provider()
+
+    def end_later(self, ended: _Ended) -> None:
+        """End a span on the thread of this exporter, or here once that has ended."""
+        if self._is_installed and self._background is not None:
+            self._background._put(ended)  # noqa: SLF001 - our own
+        else:
+            self._end(ended)
+
+    def _end(self, ended: _Ended) -> None:
+        """End a span with what the result says."""
+        span, result, _, stall = ended
+        token = otel_context.attach(otel_context.set_value(_SUPPRESSED, value=True))
+        try:
+            span.set_attributes(ended_attributes(result))
+            if result.outcome == "failed":
+                span.set_status(Status(StatusCode.ERROR, result.error))
+            if stall is not None and span.is_recording():
+                for name, seconds, attributes in events_of(result, stall):
+                    span.add_event(name, attributes, ended.at(seconds))
+            span.end(ended.at(result.generation_latency))
+        finally:
+            otel_context.detach(token)
+
+
+class _Ended(NamedTuple):
+    """What is needed to end the span of a call: its own attributes are those of the result."""
+
+    span: Span
+    result: MetricsResult[Any]
+    started_ns: int
+    stall: float | None
+
+    def at(self, seconds: float) -> int:
+        return self.started_ns + round(seconds * NS_PER_SECOND)
 
 
 _installed: OpenTelemetrySpans | None = None
@@ -141,72 +187,116 @@ def _tracer(tracer_provider: TracerProvider | None, schema_url: str | None) -> T
     return tracer
 
 
-def _end_span(result: MetricsResult[Any]) -> None:
-    """End the span of a call: sinks run in the context of their call, and find its span there."""
-    scope = otel_context.get_value(_SCOPE_KEY)
-    if isinstance(scope, _CallSpan):
-        scope.end(result)
+class _Callers:
+    """The context that the caller of a step has, and the token that leads back to it."""
+
+    __slots__ = ("context", "token")
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.token: Token[Context] | None = None
 
 
 class _CallSpan(_hooks.CallScope):
-    """One call's span, and the context that its body has reached."""
+    """
+    One call's span, and the context that its body has reached.
 
-    __slots__ = ("_call", "_context", "_exporter", "_own", "_span")
+    Attributes:
+        _call: Until it has finished; kept longer it would be a cycle.
+        _around: The context in which it was called.
+        _own: That with the span in it.
+        _context: Where the body has got to from there.
+    """
+
+    __slots__ = (
+        "_around", "_call", "_context", "_exporter", "_finished", "_may_begin", "_may_end", "_own",
+        "_span",
+    )  # fmt: skip
 
     has_context = True
 
     def __init__(self, exporter: OpenTelemetrySpans, call: Call) -> None:
         self._exporter = exporter
-        self._call = call
-        self._own = self._context = otel_context.get_current()
+        self._call: Call | None = call
+        self._around = self._own = self._context = otel_context.get_current()
         self._span: Span | None = None
+        self._finished: tuple[MetricsResult[Any], int] | None = None
+        # Two threads may take the first step of a stream, and a third may finish it meanwhile:
+        # whoever pops begins, or ends.
+        self._may_begin, self._may_end = [None], [None]
 
-    def enter(self) -> Any:
-        started_ns = self._call.started_wall_ns
-        if self._span is None and started_ns is not None:  # iter() alone starts nothing
-            self._begin(started_ns)
-        return otel_context.attach(self._context)
+    def callers(self) -> _Callers:
+        return _Callers(otel_context.get_current())
 
-    def leave(self, token: Any) -> None:
-        self._context = otel_context.get_current()
-        otel_context.detach(token)
+    def enter(self, callers: _Callers) -> None:
+        call = self._call
+        # To ask for an iterator alone starts nothing.
+        if self._span is None and call is not None and call.started_wall_ns is not None:
+            self._begin(call, call.started_wall_ns)
+        callers.token = otel_context.attach(self._context)
 
-    def finished(self, result: MetricsResult[Any]) -> None:  # noqa: ARG002 - see CallScope
-        if self._span is None:
-            self._begin(self._call.called_wall_ns)
+    def leave(self, callers: _Callers) -> None:
+        reached = otel_context.get_current()
+        if reached is callers.context:
+            return
+        self._context = reached
+        token, callers.token = callers.token, None
+        if token is None:  # a signal struck before it was kept, or while we used it
+            otel_context.attach(callers.context)
+        else:
+            otel_context.detach(token)
+
+    def put_off(self) -> None:
+        self._span = None  # which is never ended, and so never exported
+        self._own = self._context = self._around
+        self._may_begin = [None]
+
+    def finished(self, result: MetricsResult[Any]) -> None:
+        call = self._call
+        if call is None:
+            return
+        started_ns = call.started_wall_ns
+        if started_ns is None:
+            started_ns = call.called_wall_ns
+        self._begin(call, started_ns)
+        self._call = None
         self._context = self._own  # sinks find the call's own span, whatever its body left open
+        self._finished = (result, started_ns)
+        self._end_if_over()
 
-    def _begin(self, started_ns: int) -> None:
-        """Start the span: at the first step, since a lazy call starts when it is first asked."""
-        call, exporter = self._call, self._exporter
+    def _end_if_over(self) -> None:
+        """End the span, once, if it has begun and the call has finished."""
+        span, finished = self._span, self._finished
+        if span is not None and finished is not None and _claimed(self._may_end):
+            self._exporter.end_later(_Ended(span, *finished, self._exporter.stall))
+
+    def _begin(self, call: Call, started_ns: int) -> None:
+        """Start the span, once."""
+        if not _claimed(self._may_begin):
+            return
+        exporter = self._exporter
         known = _known_at_start(call, exporter)
-        self._span = exporter.tracer.start_span(
-            _name_of(known), context=self._own, kind=_kind_of(call, exporter.in_process),
-            attributes=known, start_time=started_ns,
-        )  # fmt: skip
-        self._own = trace.set_span_in_context(self._span, self._own)
-        self._own = otel_context.set_value(_SCOPE_KEY, self, self._own)
+        token = otel_context.attach(otel_context.set_value(_SUPPRESSED, value=True))
+        try:
+            self._span = exporter.tracer.start_span(
+                _name_of(known), context=self._around, kind=_kind_of(call, exporter.in_process),
+                attributes=known, start_time=started_ns,
+            )  # fmt: skip
+        finally:
+            otel_context.detach(token)
+        self._own = trace.set_span_in_context(self._span, self._around)
         # What the body has set before, in its ``__iter__``, stays.
         self._context = trace.set_span_in_context(self._span, self._context)
+        self._end_if_over()
 
-    def end(self, result: MetricsResult[Any]) -> None:
-        """End the span with what the result says; a second result is another call's."""
-        span = self._span
-        if span is None or result.call_id != self._call.call_id:
-            return
-        span.set_attributes(ended_attributes(result))
-        if result.outcome == "failed":
-            span.set_status(Status(StatusCode.ERROR, result.error))
-        if self._exporter.stall is not None and span.is_recording():
-            for name, seconds, attributes in events_of(result, self._exporter.stall):
-                span.add_event(name, attributes, self._at(seconds))
-        span.end(self._at(result.generation_latency))
 
-    def _at(self, seconds: float) -> int:
-        started_ns = self._call.started_wall_ns
-        if started_ns is None:
-            started_ns = self._call.called_wall_ns
-        return started_ns + round(seconds * NS_PER_SECOND)
+def _claimed(claims: list[None]) -> bool:
+    """Take the only claim there is; one step of C, and no lock."""
+    try:
+        claims.pop()
+    except IndexError:
+        return False
+    return True
 
 
 def _known_at_start(call: Call, exporter: OpenTelemetrySpans) -> dict[str, AttributeValue]:
@@ -219,6 +309,8 @@ def _known_at_start(call: Call, exporter: OpenTelemetrySpans) -> dict[str, Attri
         names=exporter.names,
     )
     known[FUNCTION] = exportable(options.name or "")
+    if call.asked_to_stream:
+        known[STREAM] = True
     return known
 
 

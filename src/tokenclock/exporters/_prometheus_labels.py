@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from tokenclock import _log
 from tokenclock._reading import bounded_text
 from tokenclock.errors import InvalidOptionError
-from tokenclock.exporters._prometheus_forking import call_lock
+from tokenclock.exporters._forking import call_lock
 
 if TYPE_CHECKING:
     from tokenclock._attributes import AttributeValue
@@ -102,6 +102,9 @@ class Children(Generic[C]):
             child = self._children[values] = self._make(*values)
         return child
 
+    def __contains__(self, values: tuple[str, ...]) -> bool:
+        return values in self._children
+
     def __iter__(self) -> Iterator[C]:
         return iter(list(self._children.values()))
 
@@ -132,7 +135,7 @@ def _labels_of(attributes: Iterable[str]) -> dict[str, str]:
     attribute_of: dict[str, str] = {}
     for attribute in attributes:
         label = _label_of(attribute)
-        if label in attribute_of:
+        if attribute_of.get(label, attribute) != attribute:
             msg = (
                 f"Cannot export the attribute {attribute!r} as the label {label!r}: the "
                 f"attribute {attribute_of[label]!r} is that label already. Name one of the two."

@@ -26,8 +26,10 @@ from typing import TYPE_CHECKING, Any
 from tokenclock import _log, _sinks
 from tokenclock._clock import monotonic_ns
 
+# Before our own: what is registered later waits first at a fork, and may wait for this.
+from tokenclock.exporters import _forking  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
 if TYPE_CHECKING:
-    from tokenclock._result import MetricsResult
     from tokenclock._sinks import Sink
 
 EXIT_SECONDS = 5.0
@@ -83,7 +85,8 @@ class _End:
 
 _END = _End()
 
-_Item = tuple[Context, "MetricsResult[Any]"] | _Mark | _End
+# The caller's context, and what is to be called in it with which argument, if any.
+_Item = tuple[Any, ...] | _Mark | _End
 
 
 class Worker:
@@ -112,7 +115,7 @@ class Worker:
     def pending(self) -> int:
         return max(self._taken.count - self._handed_over.count, 0)
 
-    def put(self, result: MetricsResult[Any]) -> None:
+    def put(self, result: Any) -> None:
         if self._is_closed:
             self.dropped.add()
         elif self._queue.qsize() >= self.max_queue:
@@ -120,15 +123,19 @@ class Worker:
             self._warn_once()
         else:
             self._taken.add()  # first: who finds nothing pending may rely on it
-            self._enqueue((copy_context(), result))
+            self._enqueue((copy_context(), self.sink, result))
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Have the thread do something else in its turn, also when it takes nothing more."""
+        self._taken.add()
+        self._enqueue((copy_context(), work))
 
     def _warn_once(self) -> None:
         if self._may_warn.acquire(blocking=False):
-            name = _log.type_name(type(self.sink))
             _log.warn(
-                f"Cannot hand results to a sink of type {name} as fast as they come: "
+                f"Cannot hand results to {_name_of(self.sink)} as fast as they come: "
                 f"{self.max_queue} wait already, and newer ones are dropped, which "
-                "Background.dropped counts. See whether what the sink writes to still answers, "
+                "its `dropped` counts. See whether what the sink writes to still answers, "
                 "or pass a larger max_queue=."
             )
 
@@ -174,13 +181,15 @@ class Worker:
         if not self._queue.empty():  # put before we were seen to end
             self.start()
 
-    def _work_here(self) -> None:
-        """Do the thread's work where none can start: empty the queue on the caller's."""
+    def _work_here(self, deadline_ns: float) -> None:
+        """Do the thread's work where none can start: what waits now, on the caller's."""
         if not self._claim():
             return
         self._thread_id = get_ident()
         try:
-            while not self._queue.empty():
+            for _ in range(self._queue.qsize()):
+                if monotonic_ns() > deadline_ns:
+                    break
                 self._take(self._queue.get())
         finally:
             self._release()
@@ -195,15 +204,14 @@ class Worker:
                 self._hand_over(*item)
             self._handed_over.add()
 
-    def _hand_over(self, context: Context, result: MetricsResult[Any]) -> None:
+    def _hand_over(self, context: Context, *what: Any) -> None:
         try:
-            context.run(self.sink, result)
+            context.run(*what)
         except BaseException as error:  # noqa: BLE001 - no caller to pass it to
             self.failed.add()
             if type(error) not in self._failures:
                 self._failures.add(type(error))
-                name = _log.type_name(type(self.sink))
-                _log.failure(f"A sink of type {name} failed", error)
+                _log.failure(f"Handing a result to {_name_of(self.sink)} failed", error)
 
     # --- waiting for it ---------------------------------------------------------------------
 
@@ -216,7 +224,7 @@ class Worker:
         if not self._queue.empty():
             self.start()
             if not self._is_running:
-                self._work_here()
+                self._work_here(deadline_ns)
         if not self._is_running and self._queue.empty():  # here, or by another just now
             return True
         return self._wait(deadline_ns)
@@ -262,6 +270,14 @@ class Worker:
     def for_child(self) -> Worker:
         """Give a forked child's own: nothing waits, nothing is counted, no thread runs."""
         return Worker(self.sink, self.max_queue, is_closed=self._is_closed)
+
+
+def _name_of(sink: object) -> str:
+    """Name a function or method, or the type of any other sink."""
+    qualname = getattr(sink, "__qualname__", None)
+    if qualname is None:
+        return f"a sink of type {_log.type_name(type(sink))}"
+    return f"the sink {getattr(sink, '__module__', None) or 'builtins'}.{qualname}"
 
 
 # Every worker of this process; one whose background was dropped is held by its thread alone.

@@ -4,19 +4,25 @@ Export results to Prometheus: histograms, counters and a gauge of the calls in f
 What a model generated is in none of them.
 """
 
+# Private names of others are ruff's business (SLF001), which wants a reason for each.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from tokenclock import _log
 from tokenclock._metrics import FIRST_TOKEN, GAP, LATENCY, PER_OUTPUT_TOKEN
 from tokenclock._texts import is_callers_doing
 from tokenclock.errors import InvalidOptionError, MissingExtraError
 from tokenclock.exporters import _buckets
+from tokenclock.exporters._forking import sink_lock
 from tokenclock.exporters._installing import Installable
 from tokenclock.exporters._prometheus_bulk import BulkHistogram
-from tokenclock.exporters._prometheus_forking import sink_lock
 from tokenclock.exporters._prometheus_in_flight import CallsInFlight
 from tokenclock.exporters._prometheus_labels import Children, Labels, label_text
 
@@ -35,6 +41,9 @@ if TYPE_CHECKING:
 __all__ = ["PrometheusMetrics"]
 
 
+_OUTCOMES = ("completed", "stopped", "failed", "cancelled", "unconsumed")
+
+
 class PrometheusMetrics(Installable):
     """
     Export every finished call as metrics of ``prometheus_client``.
@@ -48,7 +57,8 @@ class PrometheusMetrics(Installable):
 
     - ``tokenclock_time_to_first_token_seconds``: of streamed calls, however they ended.
     - ``tokenclock_inter_token_latency_seconds``: gaps between neighbouring token-bearing chunks
-      of streamed calls; binned once, at the end of the call.
+      of streamed calls, as far as results keep them (the first 65,536 chunks); binned once, at
+      the end of the call.
     - ``tokenclock_time_per_output_token_seconds``: of streamed calls, however they ended.
     - ``tokenclock_generation_latency_seconds``: of calls that completed.
 
@@ -57,13 +67,16 @@ class PrometheusMetrics(Installable):
     is ``None`` in a result is not recorded, and neither is the snapshot of a call that goes on.
     A measured call inside another is counted by both, under its own ``function``.
 
-    Labels are ``function``, ``model`` (as reported, else as requested; for calls in flight as
-    requested), ``provider``, and those of *labels*; unknown is ``""``. Histograms also have
+    Labels are ``function``, ``model`` (as requested, else as reported, so that a failure counts
+    for the same model as a success), ``provider``, and those of *labels*; unknown is ``""``.
+    Calls of every outcome begin at 0 with the first call of a set of labels. Histograms also have
     ``consumer_limited``: ``"true"`` where the caller's own share of the latency is 5 % or more.
 
     With several processes, as under gunicorn, set ``PROMETHEUS_MULTIPROC_DIR`` to an empty
     folder before anything imports ``prometheus_client``, and expose a registry that has a
-    ``MultiProcessCollector``. The exporter may be made and installed before the fork.
+    ``MultiProcessCollector``. The exporter may be made and installed before the fork. Have
+    ``multiprocess.mark_process_dead(pid)`` called for each process that ends (gunicorn's
+    ``child_exit``), or the calls that were in flight in one that was killed stay so.
 
     Args:
         registry: Where the metrics are registered; ``None`` is ``prometheus_client.REGISTRY``.
@@ -95,8 +108,10 @@ class PrometheusMetrics(Installable):
         super().__init__()
         self._labels = Labels(labels, max_label_values)
         self._exemplars = exemplars
-        metrics = _Metrics(self._labels.names)
-        _register(metrics, REGISTRY if registry is None else registry)
+        metrics = self._metrics = _Metrics(self._labels.names)
+        self._registry = REGISTRY if registry is None else registry
+        _register(metrics, self._registry)
+        _warn_if_set_too_late()
         self._calls = Children(metrics.calls.labels)
         self._tokens = Children(metrics.tokens.labels)
         self._gaps = Children(metrics.bulk_gaps)
@@ -108,6 +123,8 @@ class PrometheusMetrics(Installable):
         self._in_flight = CallsInFlight(
             Children(metrics.in_flight.labels),
             self._labels,
+            begin=self._begin,
+            do=self._do,
             is_shared=getattr(values.ValueClass, "_multiprocess", False),
         )
 
@@ -119,14 +136,37 @@ class PrometheusMetrics(Installable):
         """
         if result.outcome == "running":
             return
-        model = result.model or result.request_model
+        model = result.request_model or result.model
         call = self._labels.of(result.function, model, result.provider, result.attributes)
         exemplar = _current_span() if self._exemplars else None
         with sink_lock:
             self._count(result, call)
             self._observe(result, call, exemplar)
 
+    def unregister(self) -> None:
+        """
+        Take the metrics out of their registry, so that another exporter can have it.
+
+        The registry shows them no more; *uninstall* the exporter first. Doing it twice is doing
+        it once.
+
+        .. versionadded:: 0.1.0
+        """
+        for metric in vars(self._metrics).values():
+            with suppress(KeyError):
+                self._registry.unregister(metric)
+
+    def _do(self, work: Callable[[], None]) -> None:
+        if self._background is not None:
+            self._background._do(work)  # noqa: SLF001 - our own
+
+    def _begin(self, call: tuple[str, ...]) -> None:
+        """Have every outcome of these labels at 0: a rate does not see a series' first value."""
+        for outcome in _OUTCOMES:
+            self._calls.of(*call, outcome)
+
     def _count(self, result: MetricsResult[Any], call: tuple[str, ...]) -> None:
+        self._begin(call)
         self._calls.of(*call, label_text(result.outcome)).inc()
         if result.input_token_count is not None:
             self._tokens.of(*call, "input").inc(result.input_token_count)
@@ -191,7 +231,7 @@ class _Metrics:
         )
         self.in_flight = Gauge(
             "tokenclock_calls_in_flight",
-            "Calls that have started and not finished",
+            "Calls that were made and have not finished",
             labels,
             registry=None,
             multiprocess_mode="livesum",
@@ -231,10 +271,20 @@ def _register(metrics: _Metrics, registry: CollectorRegistry) -> None:
             msg = (
                 f"Cannot register the metrics of this exporter: {error}. The registry has an "
                 "exporter already, or metrics of the same names. Use the exporter that is there, "
-                "or give this one a registry of its own: registry=CollectorRegistry()."
+                "unregister() it, or give this one a registry: registry=CollectorRegistry()."
             )
             raise InvalidOptionError(msg, option="registry") from error
         registered.append(metric)
+
+
+def _warn_if_set_too_late() -> None:
+    is_shared = getattr(values.ValueClass, "_multiprocess", False)
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ and not is_shared:
+        _log.warn(
+            "Cannot share metrics between processes: PROMETHEUS_MULTIPROC_DIR was set after "
+            "prometheus_client was imported, which looks at it then. Set it before the program "
+            "starts."
+        )
 
 
 def _current_span() -> dict[str, str] | None:

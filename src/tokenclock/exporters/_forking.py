@@ -43,5 +43,5 @@ def _after_in_child() -> None:
         one.forget_calls()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - only Windows lacks it
     os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)
