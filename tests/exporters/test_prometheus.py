@@ -197,7 +197,8 @@ def test_a_sink_that_is_installed_too_counts_once(registry: CollectorRegistry) -
     """An exporter that is installed and in sinks= as well has each result once."""
     with exporter_on(registry) as exporter:
         observe(lambda: "a", name="plain", sinks=[exporter])()
-        observe(lambda: "a", name="behind", sinks=[Background(exporter)])()
+        with Background(exporter) as background:
+            observe(lambda: "a", name="behind", sinks=[background])()
     counts = samples(registry, "tokenclock_calls_total")
     assert [(one.labels["function"], one.value) for one in counts] == [("plain", 1), ("behind", 1)]
 
@@ -1031,7 +1032,7 @@ def in_flight():
 
 stream = chat()
 next(stream)
-print(in_flight())
+print(in_flight(), flush=True)  # or the child prints it, too
 child_prints(work)
 print(in_flight())
 list(stream)
