@@ -512,6 +512,18 @@ def drop_a_cycle() -> None:
     gc.collect()
 
 
+def drop_a_cycle_that_was_looked_at() -> None:
+    class Holder:
+        pass
+
+    holder: Any = Holder()
+    holder.me, holder.stream = holder, holding()
+    next(holder.stream)
+    gc.collect()  # which has it finalised in another order
+    del holder
+    gc.collect()
+
+
 def drop_a_coroutine() -> None:
     @types.coroutine
     def pause() -> Generator[None, None, None]:
@@ -545,14 +557,26 @@ def drop_an_async_generator() -> None:
 
 
 @pytest.mark.parametrize(
-    "drop", [break_out, drop_a_cycle, drop_a_coroutine, drop_an_async_generator]
-)
+    "drop",
+    [
+        break_out, drop_a_cycle, drop_a_cycle_that_was_looked_at, drop_a_coroutine,
+        drop_an_async_generator,
+    ],
+)  # fmt: skip
 def test_a_body_that_is_dropped_leaves_its_dropper_alone(
     tracer: Tracer, drop: Callable[[], None]
 ) -> None:
     """What a body sets back when it dies is not what its dropper has from then on."""
     drop()
     assert spans.get() == "caller"
+
+
+def test_nothing_is_kept_of_a_stream_whose_original_lives_on(tracer: Tracer) -> None:
+    """Of many stand-ins for one iterator, each goes when it is dropped."""
+    numbers = iter(range(100))
+    for _ in range(10):
+        next(measure(numbers))
+    assert _hooks._watched == {}
 
 
 def test_a_signal_leaves_nobody_in_a_bodys_context(

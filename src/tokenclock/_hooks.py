@@ -12,8 +12,11 @@ held across a yield, and what the body has set survives. Without a hook nothing 
 
 from __future__ import annotations
 
+import gc
 import inspect
+import sys
 import weakref
+from _thread import get_ident
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -100,6 +103,8 @@ call_hooks: tuple[CallHook, ...] = ()
 def add_hook(hook: CallHook) -> None:
     """Tell *hook* of every call from now on."""
     global call_hooks  # noqa: PLW0603 - the process-wide list, replaced as a whole
+    if _on_collection not in gc.callbacks:
+        gc.callbacks.append(_on_collection)
     if hook not in call_hooks:
         call_hooks = (*call_hooks, hook)
 
@@ -126,6 +131,8 @@ class Scopes:
     def callers(self) -> Callers:
         """Give what the caller has in place of each context."""
         callers: Callers = []
+        if _UNSAFE_IN_COLLECTOR and _collector == get_ident():
+            return callers
         for scope in self.with_context:
             try:
                 callers.append((scope, scope.callers()))
@@ -205,18 +212,13 @@ def stepped(scopes: Scopes | None, function: Callable[..., Any]) -> Callable[...
             _hide_frames(error)
             raise
         finally:
-            _leave(scopes, callers)
+            try:
+                scopes.leave(callers)
+            except BaseException:  # what a signal's handler raised meanwhile
+                scopes.leave(callers)
+                raise
 
     return step
-
-
-def _leave(scopes: Scopes, callers: Callers) -> None:
-    """Leave the body's context, whatever the handler of a signal raises meanwhile."""
-    try:
-        scopes.leave(callers)
-    except BaseException:
-        scopes.leave(callers)
-        raise
 
 
 def _hide_frames(error: BaseException) -> None:
@@ -299,7 +301,11 @@ class _Steps:
                 _hide_frames(error)
                 raise
             finally:
-                _leave(scopes, callers)
+                try:
+                    scopes.leave(callers)
+                except BaseException:  # as above
+                    scopes.leave(callers)
+                    raise
             try:
                 value = yield given
             except BaseException as error:  # noqa: BLE001 - the next step raises it
@@ -312,9 +318,16 @@ class _Steps:
 
 # --- the end of a body that nobody ended ----------------------------------------------------------
 
+# Until Python 3.12 the collector strikes inside any allocation, in the midst of ContextVar.set()
+# for one, which does not bear to be entered again.
+_UNSAFE_IN_COLLECTOR = sys.version_info < (3, 12)
+
+# The thread in which the collector is at work, if it is.
+_collector: int | None = None
+
 
 class _Death:
-    """What was found when an original was about to die outside of a step: nothing, in the end."""
+    """What whoever drops a body had, in place of what that body sets when it dies."""
 
     __slots__ = ("callers", "in_step", "scopes")
 
@@ -323,10 +336,6 @@ class _Death:
         self.in_step = False
         self.callers: Callers = []
 
-    def comes(self) -> None:
-        if not self.in_step:
-            self.callers = self.scopes.callers()
-
 
 class LastHold:
     """
@@ -334,38 +343,55 @@ class LastHold:
 
     What a body has set it sets back when it dies: to what it found there, which is the context
     that we lent it. So it must die in a step of its own, or its dropper would be left in that
-    context. Where the collector finalises it before this, this puts back what was spoilt.
+    context. Where the collector finalises it, what it has spoilt is put back when that is done.
     """
 
-    __slots__ = ("_death", "_original")
+    __slots__ = ("_death", "_key", "_original")
 
     def __init__(self, scopes: Scopes, original: object) -> None:
         self._death = _Death(scopes)
         self._original = original
+        self._key = 0
         with suppress(TypeError):  # it can have no weak references
             # Called when *original* is about to die: before its body does.
             reference = weakref.ref(original, _died)
-            _watched[id(reference)] = (reference, self._death)
+            self._key = id(reference)
+            _watched[self._key] = (reference, self._death)
 
     def _drop(self) -> None:
         del self._original
 
     def __del__(self) -> None:
         death = self._death
-        if not death.scopes.was_entered:  # the body never ran
-            return
-        death.in_step = True
-        stepped(death.scopes, self._drop)()
-        death.scopes.leave(death.callers)
+        if death.scopes.was_entered and _collector != get_ident():
+            death.in_step = True
+            stepped(death.scopes, self._drop)()
+        _watched.pop(self._key, None)
 
 
 # Held from here, since the collector clears what is only held by what it takes.
 _watched: dict[int, tuple[weakref.ref[Any], _Death]] = {}
+_spoilt: list[_Death] = []
 
 
 def _died(reference: weakref.ref[Any]) -> None:
     _, death = _watched.pop(id(reference))
-    death.comes()
+    if not death.in_step and _collector == get_ident():
+        scopes = death.scopes
+        death.callers = [(scope, scope.callers()) for scope in scopes.with_context]
+        _spoilt.append(death)
+
+
+def _on_collection(phase: str, _: object) -> None:
+    """Put back, when the collector is done, what the bodies that it finalised have spoilt."""
+    global _collector  # noqa: PLW0603 - of the process
+    if phase == "start":
+        _collector = get_ident()
+        return
+    _collector = None
+    while _spoilt:
+        death = _spoilt.pop()
+        death.scopes.leave(death.callers)
 
 
 def last_hold(scopes: Scopes | None, original: object) -> LastHold | None:

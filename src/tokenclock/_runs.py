@@ -73,8 +73,10 @@ class Run(Recorder):
         self.outcome: Outcome = "running"
         self.error: str | None = None
         self.finished: MetricsResult[None] | None = None
-        self.scopes = _hooks.scopes_of(self) if _hooks.call_hooks else None
+        self.scopes: _hooks.Scopes | None = None
         live_runs[self.call_id] = self
+        if _hooks.call_hooks:
+            self.scopes = _hooks.scopes_of(self)
 
     def put_off(self) -> None:
         """Take the start back: the call has only prepared what is to run."""

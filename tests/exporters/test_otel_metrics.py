@@ -12,7 +12,7 @@ import pytest
 from driving import run_python
 from stepping import as_it_is, close, finished, read, script_at, step, stream_of
 from tokenclock import MetricsResult, Reading, Usage, labels, metrics_decorator
-from tokenclock.errors import InvalidOptionError
+from tokenclock.errors import AlreadyInstalledError, InvalidOptionError
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
@@ -673,6 +673,24 @@ def test_an_exemplar_names_the_trace_of_the_call(installed: bool, clock: FakeClo
 
 
 # --- with the API alone, and with nothing -------------------------------------------------------
+
+
+def test_one_exporter_for_each_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second one on the same provider, named or the process's, would count every call twice."""
+    from opentelemetry import metrics  # noqa: PLC0415 - an extra
+    from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415 - as above
+
+    from tokenclock.exporters.opentelemetry import OpenTelemetryMetrics  # noqa: PLC0415 - as above
+
+    provider = MeterProvider(shutdown_on_exit=False)
+    monkeypatch.setattr(metrics, "get_meter_provider", lambda: provider)
+    with OpenTelemetryMetrics(), pytest.raises(AlreadyInstalledError, match="counted twice"):
+        OpenTelemetryMetrics(provider).install()
+    with (
+        OpenTelemetryMetrics(provider),
+        OpenTelemetryMetrics(MeterProvider(shutdown_on_exit=False)),
+    ):
+        pass
 
 
 def test_without_an_sdk_nothing_happens() -> None:

@@ -886,6 +886,16 @@ def test_calls_in_flight_are_counted(registry: CollectorRegistry) -> None:
         assert in_flight(registry, exporter) == [(CALL, 0)]
 
 
+def test_the_gauge_takes_no_place_of_a_result(registry: CollectorRegistry) -> None:
+    """A queue with room for one result has it also while a gauge waits to be written."""
+    exporter = exporter_on(registry).install(max_queue=1)
+    for _ in range(20):
+        list(observe(iter, name="demo.chat")("ab"))
+        assert exporter.flush()
+    assert exporter.uninstall()
+    assert exporter.dropped == 0
+
+
 def test_calls_under_way_at_uninstall_are_counted_down(registry: CollectorRegistry) -> None:
     """A call that ends after the exporter was taken out is no longer in flight."""
     stream = observe(iter, name="demo.chat", model="llama", provider="local")("ab")

@@ -145,7 +145,7 @@ class OpenTelemetryMetrics(Installable):
         return metrics.get_meter_provider() if self._given is None else self._given
 
     def _put_in(self, max_queue: int) -> None:
-        if any(one._given is self._given for one in _installed):  # noqa: SLF001 - our own
+        if any(one._provider() is self._provider() for one in _installed):  # noqa: SLF001 - ours
             msg = (
                 "Cannot install these metrics: others are installed on the same meter provider, "
                 "and every number would be counted twice. Uninstall those first, or give these "

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 EXIT_SECONDS = 5.0
 FORK_SECONDS = 0.1
+WITHOUT_RESULT = 2  # parts of an item: a context and what is to be called
 NS_PER_SECOND = 1_000_000_000
 
 
@@ -99,6 +100,9 @@ class Worker:
         self.failed = Tally()
         self._taken = Tally()
         self._handed_over = Tally()
+        # Of these, the results: what an exporter has done beside takes none of their places.
+        self._put = Tally()
+        self._begun = Tally()
         self._is_closed = is_closed
         self._queue: SimpleQueue[_Item] = SimpleQueue()
         self._is_running = False
@@ -118,11 +122,12 @@ class Worker:
     def put(self, result: Any) -> None:
         if self._is_closed:
             self.dropped.add()
-        elif self._queue.qsize() >= self.max_queue:
+        elif self._put.count - self._begun.count >= self.max_queue:
             self.dropped.add()
             self._warn_once()
         else:
             self._taken.add()  # first: who finds nothing pending may rely on it
+            self._put.add()
             self._enqueue((copy_context(), self.sink, result))
 
     def do(self, work: Callable[[], None]) -> None:
@@ -198,6 +203,8 @@ class Worker:
         if isinstance(item, _Mark):
             item.reach()
         elif not isinstance(item, _End):
+            if len(item) > WITHOUT_RESULT:
+                self._begun.add()
             with self._gate:  # held by a fork that waits: without it we would always be faster
                 pass
             with self._at_work:
