@@ -176,6 +176,8 @@ class Scopes:
 def scopes_of(call: Call) -> Scopes | None:
     """Ask every hook for its scope of this call; ``None`` if none of them cares."""
     scopes: list[CallScope] = []
+    if _UNSAFE_IN_COLLECTOR and _collector == get_ident():  # called by a finaliser
+        return None
     for hook in call_hooks:
         try:
             scope = hook(call)

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from tokenclock._attributes import AttributeValue
     from tokenclock._hooks import Call, CallHook
     from tokenclock._result import MetricsResult
+
+T = TypeVar("T")
 
 NS_PER_SECOND = 1_000_000_000
 
@@ -148,17 +151,13 @@ class OpenTelemetrySpans(Installable):
     def _end(self, ended: _Ended) -> None:
         """End a span with what the result says."""
         span, result, _, stall = ended
-        token = otel_context.attach(otel_context.set_value(_SUPPRESSED, value=True))
-        try:
-            span.set_attributes(ended_attributes(result))
-            if result.outcome == "failed":
-                span.set_status(Status(StatusCode.ERROR, result.error))
-            if stall is not None and span.is_recording():
-                for name, seconds, attributes in events_of(result, stall):
-                    span.add_event(name, attributes, ended.at(seconds))
-            span.end(ended.at(result.generation_latency))
-        finally:
-            otel_context.detach(token)
+        span.set_attributes(ended_attributes(result))
+        if result.outcome == "failed":
+            span.set_status(Status(StatusCode.ERROR, result.error))
+        if stall is not None and span.is_recording():
+            for name, seconds, attributes in events_of(result, stall):
+                span.add_event(name, attributes, ended.at(seconds))
+        _untraced(span.end, ended.at(result.generation_latency))
 
 
 class _Ended(NamedTuple):
@@ -174,6 +173,16 @@ class _Ended(NamedTuple):
 
 
 _installed: OpenTelemetrySpans | None = None
+
+
+def _untraced(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Call what calls span processors, in a context of its own where nothing is traced."""
+
+    def call() -> T:
+        otel_context.attach(otel_context.set_value(_SUPPRESSED, value=True))
+        return function(*args, **kwargs)
+
+    return copy_context().run(call)
 
 
 def _tracer(tracer_provider: TracerProvider | None, schema_url: str | None) -> Tracer:
@@ -277,14 +286,11 @@ class _CallSpan(_hooks.CallScope):
             return
         exporter = self._exporter
         known = _known_at_start(call, exporter)
-        token = otel_context.attach(otel_context.set_value(_SUPPRESSED, value=True))
-        try:
-            self._span = exporter.tracer.start_span(
-                _name_of(known), context=self._around, kind=_kind_of(call, exporter.in_process),
-                attributes=known, start_time=started_ns,
-            )  # fmt: skip
-        finally:
-            otel_context.detach(token)
+        self._span = _untraced(
+            exporter.tracer.start_span,
+            _name_of(known), context=self._around, kind=_kind_of(call, exporter.in_process),
+            attributes=known, start_time=started_ns,
+        )  # fmt: skip
         self._own = trace.set_span_in_context(self._span, self._around)
         # What the body has set before, in its ``__iter__``, stays.
         self._context = trace.set_span_in_context(self._span, self._context)
