@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 import tokenclock
 from stepping import SHAPES, step
@@ -40,6 +43,17 @@ def settle() -> None:
     """Collect what was dropped, and wait until its results were handed to the sinks."""
     gc.collect()
     testing.settle()
+
+
+def check_says_what_to_install(
+    name: str, package: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Check that an example of that name ends with one line where *package* is missing."""
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(name).main()
+    assert ended.value.code == f"This example needs {line}"
 
 
 def drop(_: object) -> None:

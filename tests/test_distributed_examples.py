@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from driving import check_says_what_to_install
 from tokenclock.records import read_records
 
 pytestmark = pytest.mark.extras
@@ -251,11 +252,7 @@ def test_where_a_package_is_missing_the_example_says_how_to_install_it(
     name: str, package: str, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Instead of a traceback there is one line."""
-    monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.delitem(sys.modules, name, raising=False)
-    with pytest.raises(SystemExit) as ended:
-        importlib.import_module(name).main()
-    assert ended.value.code == f"This example needs {line}"
+    check_says_what_to_install(name, package, line, monkeypatch)
 
 
 @pytest.mark.parametrize("name", ["ray_workers", "locust_workers"])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 import re
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from driving import check_says_what_to_install
 from local_model import NAME, LocalModel
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -204,8 +204,4 @@ def test_where_a_package_is_missing_the_example_says_how_to_install_it(
     name: str, package: str, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Instead of a traceback there is one line."""
-    monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.delitem(sys.modules, name, raising=False)
-    with pytest.raises(SystemExit) as ended:
-        importlib.import_module(name)
-    assert ended.value.code == f"This example needs {line}"
+    check_says_what_to_install(name, package, line, monkeypatch)

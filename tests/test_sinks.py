@@ -18,6 +18,7 @@ from tokenclock import (
     LoggingSink,
     MetricsResult,
     TokenclockError,
+    _sinks,
     add_sink,
     capture,
     labels,
@@ -862,3 +863,30 @@ def test_a_readers_failure_does_not_tell_the_content(
     assert isinstance(record.exc_info[1], TokenclockError)
     assert "in quotes" in caplog.text
     assert CANARY not in caplog.text
+
+
+def test_a_sink_that_hung_is_waited_for_once_and_again_when_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While it hangs later flushes give up at once; when it has gone on they wait as ever."""
+    later = _sinks._Later()
+    release = threading.Event()
+    handed_on: list[str] = []
+    monkeypatch.setattr(_sinks, "FLUSH_SECONDS", 0.01)
+
+    def hang() -> None:
+        release.wait(60)
+
+    later.put(hang)
+    later.flush()
+    later.put(lambda: handed_on.append("waits behind it"))
+    monkeypatch.setattr(_sinks, "FLUSH_SECONDS", 60.0)
+    later.flush()
+    assert handed_on == []
+
+    release.set()
+    while not handed_on:
+        later.flush()
+    later.put(lambda: handed_on.append("comes later"))
+    later.flush()
+    assert handed_on == ["waits behind it", "comes later"]

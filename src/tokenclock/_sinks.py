@@ -18,6 +18,7 @@ from tokenclock.errors import InvalidOptionError
 
 if TYPE_CHECKING:
     import logging
+    from threading import Lock
 
     from tokenclock._result import MetricsResult
 
@@ -147,7 +148,7 @@ class _Later:
     def __init__(self) -> None:
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._started = False
-        self._hangs = False
+        self._left_behind: Lock | None = None
         self._may_start = allocate_lock()
 
     def put(self, work: Callable[[], None]) -> None:
@@ -177,11 +178,14 @@ class _Later:
             while not self._queue.empty():
                 self._queue.get()()
             return
+        left_behind = self._left_behind
+        if left_behind is not None and not left_behind.acquire(blocking=False):
+            return  # what hung then hangs still
         done = allocate_lock()
         done.acquire()
         self._queue.put(done.release)
         # Whoever hangs is waited for once: the end of the interpreter comes by several times.
-        self._hangs = not done.acquire(timeout=0 if self._hangs else FLUSH_SECONDS)
+        self._left_behind = None if done.acquire(timeout=FLUSH_SECONDS) else done
 
 
 later = _Later()

@@ -379,9 +379,8 @@ def test_a_result_put_while_another_thread_closes_is_not_lost() -> None:
     until(lambda: not worker._is_running)
 
     worker._taken.add()
-    worker._enqueue(
-        (contextvars.copy_context(), taken.append, result())
-    )  # it had found the queue open
+    # By one that had found the queue open:
+    worker._enqueue((contextvars.copy_context(), taken.append, result()))
     assert background.flush()
     assert len(taken) == 2
     until(lambda: not worker._is_running)

@@ -188,7 +188,8 @@ class Load(ABC):
                 exit_code = _exit_code(error)
                 self._noticed(error)
         if os.getpid() != self._process:  # a forked child came back: the run is its parent's
-            os._exit(exit_code)  # pragma: no cover - the child counts no branches
+            # Run, and its exit code tested, but a process that ends so leaves no coverage behind.
+            os._exit(exit_code)  # pragma: no cover - see above
         if self._began is not None:
             self._deliver(results, start_delay)
 
