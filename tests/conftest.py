@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from backends import leave_out_missing
-from tokenclock import _hooks, _sinks, add_sink
+from tokenclock import _driver, _hooks, _sinks, add_sink
 from tokenclock._runs import live_runs
 from tokenclock.testing import CollectingSink, FakeClock
 
@@ -23,6 +23,9 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("tokenclock")
+
+# The driver under test is to be held to exact times, too.
+_driver.reads_any_clock = True
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -19,6 +19,7 @@ ORDER = (
     ("errors",),
     ("_log",),
     ("_clock", "_attributes", "_reading"),
+    ("_driver",),
     ("_providers._looking",),
     (
         "_providers.anthropic",
@@ -31,7 +32,7 @@ ORDER = (
     ),
     ("_providers.bedrock", "_providers.langchain", "_providers.mistral"),
     ("_providers",),
-    ("_timeline", "_statistics"),
+    ("_tape", "_timeline", "_statistics"),
     ("_texts", "_service_level"),
     ("_result", "_tables"),
     ("_chunks", "_hooks", "_sinks"),
@@ -40,6 +41,7 @@ ORDER = (
     ("_runs",),
     ("_proxy",),
     ("_hands",),
+    ("_compiled",),
     ("_streams", "_awaitables"),
     ("_managers",),
     ("_typing",),
@@ -144,6 +146,7 @@ def _room_of(path: Path) -> str:
 FILES = {_room_of(path): path for path in SOURCE.rglob("*.py")}
 ROOMS = sorted(FILES)
 FLOOR = {room: floor for floor, rooms in enumerate(ORDER) for room in rooms}
+FLOOR["_speed"] = -1  # in C: it imports nothing of ours
 
 
 class Import(NamedTuple):

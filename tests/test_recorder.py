@@ -29,6 +29,7 @@ from stepping import (
 from tokenclock import MetricsResult, Reading, Usage, _recorder, capture, measure, metrics_decorator
 from tokenclock._options import Options
 from tokenclock._recorder import MOST_MARKS, Recorder
+from tokenclock._tape import Tape
 from tokenclock.testing import AsyncScriptedStream, FakeClock, Script, ScriptedStream
 
 TOKEN = Reading(tokens=1)
@@ -941,7 +942,7 @@ def test_a_clock_that_runs_backwards_gives_no_negative_time(backwards: list[int]
 
 def opened(clock: FakeClock) -> Recorder:
     recorder = Recorder(Options(name="tokens", clock=clock))
-    recorder.open_stream()
+    recorder.open_stream(Tape(clock))
     recorder.begin()
     recorder.handed_over(clock())
     return recorder
@@ -954,7 +955,7 @@ def test_batches_of_any_size_are_taken_whole(sizes: list[int], clock: FakeClock)
     moment = 0
     for size in sizes:
         for _ in range(size):
-            recorder.pending += [moment, moment + 2]
+            recorder.tape.pending += [moment, moment + 2]
             moment += 3
         recorder.flush()
     recorder.close_stamps(moment, moment, stopped=False)
@@ -974,10 +975,10 @@ def test_a_batch_across_the_bound_keeps_what_has_room(clock: FakeClock) -> None:
     """The timeline is full to the last place, and what is beyond still counts."""
     recorder = opened(clock)
     for moment in range(MOST_MARKS - 1):
-        recorder.pending += [moment, moment]
+        recorder.tape.pending += [moment, moment]
     recorder.flush()
     last = 10**9
-    recorder.pending += [last, last, last, last, last, 2 * last]
+    recorder.tape.pending += [last, last, last, last, last, 2 * last]
     recorder.flush()
     recorder.close_stamps(2 * last, 2 * last, stopped=False)
     numbers = recorder.numbers("completed")

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tokenclock._decorator import metrics_decorator, observe
+from tokenclock._driver import driver
 from tokenclock._instrument import instrument, uninstrument
 from tokenclock._measure import measure, metrics_of
 from tokenclock._reading import Reading, Usage
@@ -49,6 +50,7 @@ __all__ = [
     "__version__",
     "add_sink",
     "capture",
+    "driver",
     "instrument",
     "labels",
     "measure",

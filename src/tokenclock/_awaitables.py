@@ -17,7 +17,7 @@ from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from tokenclock._hooks import stepped
-from tokenclock._proxy import ClassesByOriginal, Proxy, bound, offers
+from tokenclock._proxy import ClassesByOriginal, StandIn, bound, offers
 from tokenclock._runs import call_steps, current_call
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Handover = Callable[["Run", object], object]
 
 
-class MeasuredAwaitable(Proxy):
+class MeasuredAwaitable(StandIn):
     """
     Stands in for a coroutine or another awaitable until it gives its value.
 
@@ -105,7 +105,7 @@ def _step(name: str) -> Callable[..., Any]:
         is_over = _is_over(self)
         if not is_over and name != "throw":
             run.asked()
-        token = current_call.set(run.call_id)
+        token = current_call.set(run.number)
         try:
             resume = getattr(self._tc_original, name)
             if run.scopes is not None:
@@ -133,7 +133,7 @@ def _step(name: str) -> Callable[..., Any]:
 
 def _close(self: Any) -> None:
     run = self._tc_run
-    token = current_call.set(run.call_id)
+    token = current_call.set(run.number)
     try:
         stepped(run.scopes, self._tc_original.close)()
     except BaseException as error:

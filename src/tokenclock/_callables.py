@@ -60,12 +60,12 @@ class MeasuredCallable(_ObjectProxy):  # type: ignore[misc]  # wrapt is not type
                 run.begin()
                 if run.scopes is not None:
                     function = _hooks.stepped(run.scopes, function)
-            token = current_call.set(run.call_id)
+            token = current_call.set(run.number)
             given = function(*args, **kwargs)
             current_call.reset(token)
             return hand_over(run, given)
         except BaseException as error:
-            if current_call.get() == run.call_id:  # a signal may strike before the token is there
+            if current_call.get() == run.number:  # a signal may strike before the token is there
                 current_call.set(before)
             run.raised(error, None)
             raise

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import sys
+from inspect import CO_ITERABLE_COROUTINE
+from types import AsyncGeneratorType, GeneratorType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -20,7 +22,7 @@ from tokenclock._managers import (
 )
 from tokenclock._providers.bedrock import stream_name_in
 from tokenclock._proxy import offers
-from tokenclock._streams import is_iterable, is_stream, stream_around
+from tokenclock._streams import is_iterable, is_stream, measured_stream
 
 if TYPE_CHECKING:
     from tokenclock._runs import Run
@@ -51,6 +53,9 @@ class Handover:
         """Give the caller its object; a failure of ours gives the function's own."""
         now_ns = run.clock()
         try:
+            if _is_generator(given) and run.options.streams is not False:  # as most streams are
+                run.handed_over(now_ns)
+                return measured_stream(given, run, observed=self._observed)
             return self._by_shape(run, given, now_ns)
         except Exception as error:  # noqa: BLE001 - our own failure never reaches the program
             _log.failure(f"Measuring what {run.options.name!r} gave failed", error)
@@ -78,9 +83,8 @@ class Handover:
         if is_awaitable(given) and not _is_stream_for(run, given):
             return self._awaitable(run, given, now_ns)
         if _is_stream_for(run, given):
-            run.open_stream()
             run.handed_over(now_ns)
-            return stream_around(given, run, observed=self._observed)
+            return measured_stream(given, run, observed=self._observed)
         return self._prepared_or_value(run, given, now_ns)
 
     def _prepared_or_value(self, run: Run, given: object, now_ns: int) -> Any:
@@ -94,9 +98,8 @@ class Handover:
 
     def _container(self, run: Run, given: dict[Any, Any], name: str, now_ns: int) -> Any:
         """Measure the stream that a known SDK gives in a dict; the caller gets that very dict."""
-        run.open_stream()
         run.handed_over(now_ns)
-        given[name] = stream_around(given[name], run, observed=self._observed)
+        given[name] = measured_stream(given[name], run, observed=self._observed)
         return given
 
     def _awaitable(self, run: Run, given: Any, now_ns: int) -> Any:
@@ -148,6 +151,14 @@ class _FutureWatch:
     def __del__(self) -> None:
         if self._run.end_ns is None:
             self._run.stopped(in_finaliser=True)
+
+
+def _is_generator(given: Any) -> bool:
+    """Whether this is a generator, and no generator-based coroutine."""
+    kind = type(given)
+    if kind is GeneratorType:
+        return not given.gi_code.co_flags & CO_ITERABLE_COROUTINE
+    return kind is AsyncGeneratorType
 
 
 def _is_stream_for(run: Run, given: object) -> bool:

@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 # --- what the hands share: rare moments --------------------------------------------------------
 
 
-def _raised(
+def step_raised(  # noqa: PLR0917 - called from C, which knows no names
     self: Any,
     error: BaseException,
     requested: int,
     under_way: int | None,
     stop: type,
-    *,
-    thrown: bool = False,
+    thrown: bool = False,  # noqa: FBT001, FBT002 - as above
+    end_ns: int | None = None,
 ) -> None:
     """Tell the run that a step raised, unless it was only refused: *under_way* then goes on."""
     run: Run = self._tc_run
-    run.requested_ns = under_way
+    run.tape.requested_ns = under_way
     if run.end_ns is None and not _goes_on(self._tc_original):
-        run.raised(error, requested, stop, thrown=thrown)
+        run.raised(error, requested, stop, thrown=thrown, end_ns=end_ns)
 
 
 def _goes_on(original: object) -> bool:
@@ -86,28 +86,28 @@ def left_with(self: Any, passed_in: BaseException | None, error: BaseException) 
 
 
 def _next(self: Any) -> Any:
-    run, advance = self._tc_next
-    clock = run.clock
+    tape, advance = self._tc_next
+    clock = tape.clock
     requested = clock()
-    under_way = run.requested_ns
+    under_way = tape.requested_ns
     if under_way is not None:  # another thread reads this stream too: no stamps side by side
-        run.plain = None
-    run.requested_ns = requested
+        tape.plain = None
+    tape.requested_ns = requested
     try:
         chunk = advance()
     except BaseException as error:
-        _raised(self, error, requested, under_way, StopIteration)
+        step_raised(self, error, requested, under_way, StopIteration)
         raise
     arrived = clock()
-    if type(chunk) is run.plain and chunk:
-        pending = run.pending
+    if type(chunk) is tape.plain and chunk:
+        pending = tape.pending
         pending.append(requested)
         pending.append(arrived)
         if len(pending) >= BATCH:
-            run.flush()
+            self._tc_run.flush()
     else:
-        run.read(chunk, requested, arrived)
-    run.requested_ns = None
+        self._tc_run.read(chunk, requested, arrived)
+    tape.requested_ns = None
     return chunk
 
 
@@ -117,19 +117,20 @@ def _sync_step(name: str) -> Callable[..., Any]:
 
     def step(self: Any, /, *args: Any) -> Any:
         run = self._tc_run
-        under_way = run.requested_ns
-        requested = run.requested_ns = run.clock()
+        tape = run.tape
+        under_way = tape.requested_ns
+        requested = tape.requested_ns = run.clock()
         try:
             advance = getattr(self._tc_original, name)
             if run.scopes is not None:
                 advance = stepped(run.scopes, advance)
             chunk = advance(*args)
         except BaseException as error:
-            _raised(self, error, requested, under_way, StopIteration, thrown=throws)
+            step_raised(self, error, requested, under_way, StopIteration, throws)
             raise
         arrived = run.clock()
         run.read(chunk, requested, arrived)
-        run.requested_ns = None
+        tape.requested_ns = None
         return chunk
 
     return step
@@ -166,28 +167,28 @@ def _exit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
 
 
 async def _anext(self: Any) -> Any:
-    run, advance = self._tc_anext
-    clock = run.clock
+    tape, advance = self._tc_anext
+    clock = tape.clock
     requested = clock()
-    under_way = run.requested_ns
+    under_way = tape.requested_ns
     if under_way is not None:  # another thread reads this stream too: no stamps side by side
-        run.plain = None
-    run.requested_ns = requested
+        tape.plain = None
+    tape.requested_ns = requested
     try:
         chunk = await advance()
     except BaseException as error:
-        _raised(self, error, requested, under_way, StopAsyncIteration)
+        step_raised(self, error, requested, under_way, StopAsyncIteration)
         raise
     arrived = clock()
-    if type(chunk) is run.plain and chunk:
-        pending = run.pending
+    if type(chunk) is tape.plain and chunk:
+        pending = tape.pending
         pending.append(requested)
         pending.append(arrived)
         if len(pending) >= BATCH:
-            run.flush()
+            self._tc_run.flush()
     else:
-        run.read(chunk, requested, arrived)
-    run.requested_ns = None
+        self._tc_run.read(chunk, requested, arrived)
+    tape.requested_ns = None
     return chunk
 
 
@@ -197,19 +198,20 @@ def _async_step(name: str) -> Callable[..., Any]:
 
     async def step(self: Any, /, *args: Any) -> Any:
         run = self._tc_run
-        under_way = run.requested_ns
-        requested = run.requested_ns = run.clock()
+        tape = run.tape
+        under_way = tape.requested_ns
+        requested = tape.requested_ns = run.clock()
         try:
             advance = getattr(self._tc_original, name)
             if run.scopes is not None:
                 advance = astepped(run.scopes, advance)
             chunk = await advance(*args)
         except BaseException as error:
-            _raised(self, error, requested, under_way, StopAsyncIteration, thrown=throws)
+            step_raised(self, error, requested, under_way, StopAsyncIteration, throws)
             raise
         arrived = run.clock()
         run.read(chunk, requested, arrived)
-        run.requested_ns = None
+        tape.requested_ns = None
         return chunk
 
     return step

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tokenclock._awaitables import awaitable_around
 from tokenclock._hands import closed, left_with
 from tokenclock._hooks import astepped, stepped
-from tokenclock._proxy import ClassesByOriginal, Proxy, offers
+from tokenclock._proxy import ClassesByOriginal, StandIn, offers
 from tokenclock._runs import call_steps, current_call
-from tokenclock._streams import is_stream, stream_around
+from tokenclock._streams import is_stream, measured_stream
 
 if TYPE_CHECKING:
     from tokenclock._runs import Run
@@ -57,7 +57,7 @@ def is_raw_response(kind: type) -> bool:
 # --- context managers -----------------------------------------------------------------------------
 
 
-class MeasuredManager(Proxy):
+class MeasuredManager(StandIn):
     """
     Stands in for a context manager that sends its request when it is entered.
 
@@ -99,7 +99,7 @@ def _enter(self: Any) -> Any:
     if self._tc_hand_over is None:  # entered again: another request, which is not this run's
         return type(original).__enter__(original)
     run.asked()
-    token = current_call.set(run.call_id)
+    token = current_call.set(run.number)
     try:
         given = stepped(run.scopes, type(original).__enter__)(original)
     except BaseException as error:
@@ -183,7 +183,7 @@ _REMEDY = (
 # --- raw responses --------------------------------------------------------------------------------
 
 
-class MeasuredResponse(Proxy):
+class MeasuredResponse(StandIn):
     """
     Stands in for a raw response until it is parsed: into a stream, or into a whole answer.
 
@@ -264,8 +264,7 @@ def _parsed(self: Any, given: object) -> object:
         return given
     handed_over = given
     if is_stream(type(given)):
-        run.open_stream()
-        handed_over = stream_around(given, run, observed=True)
+        handed_over = measured_stream(given, run, observed=True)
     else:
         run.returned(given, run.clock() if self._tc_read_ns is None else self._tc_read_ns)
     object.__setattr__(self, "_tc_parsed", (given, handed_over))

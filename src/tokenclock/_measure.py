@@ -33,7 +33,7 @@ from tokenclock._reading import Reading  # noqa: TC001 - typing.get_type_hints n
 from tokenclock._result import MetricsResult
 from tokenclock._runs import Run
 from tokenclock._sinks import Sink  # noqa: TC001 - typing.get_type_hints needs it
-from tokenclock._streams import is_iterable, stream_around
+from tokenclock._streams import is_iterable, measured_stream
 from tokenclock.errors import InvalidOptionError, NotMeasurableError
 
 if TYPE_CHECKING:
@@ -141,10 +141,9 @@ def measure(
     ).named(name_of(stream))  # fmt: skip
     now_ns = options.clock()
     run = Run(options, {}, _checked_since(since, now_ns))
-    run.open_stream()
     run.begin()
     run.handed_over(now_ns)
-    return stream_around(stream, run, observed=False)
+    return measured_stream(stream, run, observed=False)
 
 
 def _checked_since(since: int | None, now_ns: int) -> int:

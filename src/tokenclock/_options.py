@@ -25,7 +25,7 @@ class Options:
 
     __slots__ = (
         "attributes", "clock", "count_tokens", "model", "name", "operation", "provider",
-        "read_chunk", "sinks", "streams", "warned_types",
+        "read_chunk", "reads_plainly", "sinks", "streams", "warned_types",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +49,8 @@ class Options:
         self.name = name
         self.count_tokens = count_tokens
         self.read_chunk = read_chunk
+        # Whether no function of the user's has to see every chunk.
+        self.reads_plainly = count_tokens is None and read_chunk is None
         self.streams = streams
         self.model = model
         self.provider = provider

@@ -39,10 +39,7 @@ class Proxy:
     one is the original's.
     """
 
-    __slots__ = (
-        "__weakref__", "_tc_anext", "_tc_next", "_tc_observed", "_tc_original", "_tc_owner",
-        "_tc_run", "_tc_watch",
-    )  # fmt: skip
+    __slots__ = ()
 
     if TYPE_CHECKING:
         _tc_original: Any
@@ -50,24 +47,12 @@ class Proxy:
         _tc_observed: bool
         # Who has to be dropped for the run to end; None where that is this object itself.
         _tc_owner: object
-        # With a tracer, what holds the original last: slots are cleared in alphabetical order.
-        _tc_watch: LastHold | None
     else:
         # Checkers do not see it: to mypy, what has it offers every protocol that there is.
         def __getattr__(self, name: str) -> Any:
             if name.startswith("_tc_"):  # half-built: do not look for the original in itself
                 raise AttributeError(name)
             return getattr(self._tc_original, name)
-
-    def __init__(self, original: object, run: Run, *, observed: bool, owner: object = None) -> None:
-        scopes = run.scopes
-        put = object.__setattr__
-        put(self, "_tc_original", original)
-        put(self, "_tc_run", run)
-        put(self, "_tc_observed", observed)
-        put(self, "_tc_owner", owner)
-        if scopes is not None:
-            put(self, "_tc_watch", last_hold(scopes, original))
 
     def __setattr__(self, name: str, value: object) -> None:
         setattr(self._tc_original, name, value)
@@ -96,6 +81,29 @@ class Proxy:
         # Copied and pickled as the original is, or refused as it is.
         return self._tc_original.__reduce_ex__(protocol)
 
+
+class StandIn(Proxy):
+    """A stand-in whose attributes of ours are slots; those of the compiled driver are in C."""
+
+    __slots__ = (
+        "__weakref__", "_tc_anext", "_tc_next", "_tc_observed", "_tc_original", "_tc_owner",
+        "_tc_run", "_tc_watch",
+    )  # fmt: skip
+
+    if TYPE_CHECKING:
+        # With a tracer, what holds the original last: slots are cleared in alphabetical order.
+        _tc_watch: LastHold | None
+
+    def __init__(self, original: object, run: Run, *, observed: bool, owner: object = None) -> None:
+        scopes = run.scopes
+        put = object.__setattr__
+        put(self, "_tc_original", original)
+        put(self, "_tc_run", run)
+        put(self, "_tc_observed", observed)
+        put(self, "_tc_owner", owner)
+        if scopes is not None:
+            put(self, "_tc_watch", last_hold(scopes, original))
+
     def __del__(self) -> None:
         try:
             run, owner = self._tc_run, self._tc_owner
@@ -107,10 +115,10 @@ class Proxy:
 
 def offers(kind: type, name: str) -> bool:
     """Whether a type has a method of its own; ``None`` is how one says that it has none."""
-    return _defined(kind, name) is not None
+    return defined(kind, name) is not None
 
 
-def _defined(kind: type, name: str, default: object = None) -> object:
+def defined(kind: type, name: str, default: object = None) -> object:
     """Give what a type defines under a name, apart from what ``object`` defines for it."""
     for base in kind.__mro__:
         if name in base.__dict__ and base is not object:
@@ -149,6 +157,12 @@ def _bare(argument: Any) -> Any:
     return argument._tc_original if isinstance(argument, Proxy) else argument  # noqa: SLF001 - ours
 
 
+_HEAP_TYPE = 1 << 9  # in C, Py_TPFLAGS_HEAPTYPE: a type that was made at run time
+
+# In place of a hand: the base of the compiled driver has it.
+INHERITED = object()
+
+
 class ClassesByOriginal:
     """
     Makes, once for each type of original, the class of the stand-ins for it.
@@ -158,21 +172,25 @@ class ClassesByOriginal:
 
     def __init__(
         self,
-        bases_for: Callable[[type], tuple[type[Proxy], ...]],
+        bases_for: Callable[[type], tuple[type, ...]],
         hands_for: Callable[[type], Mapping[str, Any]],
     ) -> None:
         self._bases_for = bases_for
         self._hands_for = hands_for
-        self._made: WeakKeyDictionary[type, type[Proxy]] = WeakKeyDictionary()
+        self._made: WeakKeyDictionary[type, type[Any]] = WeakKeyDictionary()
+        self._made_for_good: dict[type, type[Any]] = {}
 
-    def __call__(self, kind: type) -> type[Proxy]:
+    def __call__(self, kind: type) -> type[Any]:
         """Give the class for originals of type *kind*."""
-        made = self._made.get(kind)
+        made = self._made_for_good.get(kind) or self._made.get(kind)
         if made is None:
-            made = self._made[kind] = self._make(kind)
+            made = self._make(kind)
+            # Types of Python's own live as long as it does, and are quicker to find.
+            known: Any = self._made if kind.__flags__ & _HEAP_TYPE else self._made_for_good
+            known[kind] = made
         return made
 
-    def _make(self, kind: type) -> type[Proxy]:
+    def _make(self, kind: type) -> type[Any]:
         bases = self._bases_for(kind)
         namespace: dict[str, Any] = {
             "__slots__": (),
@@ -183,9 +201,10 @@ class ClassesByOriginal:
         for name in FORWARDED:
             if offers(kind, name):
                 namespace[name] = forward(name)
-            elif _defined(kind, name, default=kind) is None:  # as in __hash__ = None
+            elif defined(kind, name, default=kind) is None:  # as in __hash__ = None
                 namespace[name] = None
         hands = self._hands_for(kind)
         namespace.update({name: hand for name, hand in hands.items() if offers(kind, name)})
+        namespace = {name: one for name, one in namespace.items() if one is not INHERITED}
         # Some programs know an SDK's stream by its type's name.
         return type(kind.__name__, bases, namespace)

@@ -7,7 +7,8 @@ here, when they are flushed and at the run's start and end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tokenclock import _log
 from tokenclock._chunks import PLAIN_TYPES, ChunkReader, ValueReading
 from tokenclock._clock import wall_ns
+from tokenclock._driver import held_between
 from tokenclock._reading import (
     CHANNEL_CODES,
     NOTHING,
@@ -34,58 +36,72 @@ if TYPE_CHECKING:
 BATCH = 2048
 MOST_MARKS = 65_536
 
+# Held while the books of a stream are opened: two threads may be the first to look.
+_opening = RLock()
+
 
 class Recorder:
     """
     The stamps of one run and what they add up to. All stamps are nanoseconds of one clock.
 
-    The hands use ``clock``, ``plain``, ``pending``, ``requested_ns``, ``flush`` and ``read``, and
-    nothing else: that is the interface a compiled driver has to keep.
+    A stream's own numbers are worked out when somebody looks: until then its driver writes stamps
+    on the ``tape``, and no books are kept. Drivers call ``flush`` when much waits there, and
+    ``read`` for every chunk that they do not know by themselves.
 
     Attributes:
-        plain: The exact type whose chunks, if true, are one token each and need no reading: that
-            of the first such chunk. ``None`` until then, where a function of the user's reads
-            every chunk, and once the run is over.
-        pending: Request and arrival of such chunks in turn, not yet looked at.
-        requested_ns: When the request that is under way was made, else ``None``.
+        tape: Where the driver of a stream writes; ``None`` for a value.
+        requested_ns: When the request that is under way was made, else ``None``; a stream's is on
+            its tape.
         start_ns: When the function's own code could first run; ``None`` until then.
         given_ns: Since when the stream is in the caller's hands.
-        end_ns: When the run was over; ``None`` until then.
+        end_ns: When the run was over, as far as anybody has looked; ``None`` until then.
     """
 
     __slots__ = (
-        "call_ns", "choice", "chunk_count", "clock", "consumer_before_first_ns", "consumer_ns",
-        "end_ns", "finish_reason", "first_chunk_ns", "first_output_ns", "first_token_count",
-        "first_token_ns", "given_ns", "has_failed", "is_flushing", "last_token_ns", "lock", "marks",
-        "model", "options", "pending", "plain", "produced_ns", "reader", "requested_ns",
-        "saw_choices", "saw_reasoning", "start_ns", "streamed", "token_chunk_count", "token_sum",
-        "unsummed", "usage", "usage_is_last", "value_reading", "wall_call_ns", "works_later",
+        "call_ns", "choice", "chunk_count", "clock", "closing", "consumer_before_first_ns",
+        "consumer_ns", "end_ns", "finish_reason", "first_chunk_ns", "first_output_ns",
+        "first_token_count", "first_token_ns", "given_ns", "has_failed", "is_flushing",
+        "last_token_ns", "lock", "marks", "model", "options", "produced_ns", "reader",
+        "requested_ns", "saw_choices", "saw_plain", "saw_reasoning", "start_ns", "streamed",
+        "tape", "token_chunk_count", "token_sum", "unsummed", "usage", "usage_is_last",
+        "value_reading", "wall_call_ns", "works_later",
     )  # fmt: skip
 
     def __init__(self, options: Options, call_ns: int | None = None) -> None:
         self.options = options
-        self.clock = options.clock
+        self.clock = clock = options.clock
         self.wall_call_ns = wall_ns()
-        self.call_ns = self.clock()
+        self.call_ns = now_ns = clock()
         if call_ns is not None:  # the call was earlier than this
-            self.wall_call_ns -= self.call_ns - call_ns
+            self.wall_call_ns -= now_ns - call_ns
             self.call_ns = call_ns
         self.start_ns: int | None = None
         self.end_ns: int | None = None
         self.requested_ns: int | None = None
-        self.streamed = False
-        self.works_later = False
+        self.streamed = self.works_later = self.has_failed = False
         self.value_reading: ValueReading | None = None
         self.consumer_ns = 0
         self.given_ns: int | None = None
         self.produced_ns: int | None = None
+        self.closing: tuple[int, int | None, int | None, bool] | None = None
+        self.lock: RLock | None = None
+        self.tape: Any = None
 
-    def open_stream(self) -> None:
-        """Make room for chunks: from here on the run is a stream's."""
+    def open_stream(self, tape: Any) -> None:
+        """Let a driver write on *tape*: from here on the run is a stream's."""
+        self.tape = tape
         self.streamed = True
-        self.lock = RLock()
-        self.is_flushing = self.has_failed = False
-        self.pending: list[int] = []
+
+    def _open_books(self) -> RLock:
+        """Begin to keep account of the stream, the first time that anybody looks."""
+        with _opening:
+            if self.lock is None:
+                self._clear_books()
+                self.lock = RLock()  # last: who finds it finds all the rest
+            return self.lock
+
+    def _clear_books(self) -> None:
+        self.is_flushing = False
         self.marks = Marks()
         self.unsummed: list[tuple[int, int, int]] = []
         self.reader: ChunkReader | None = None
@@ -98,24 +114,23 @@ class Recorder:
         self.chunk_count = self.token_chunk_count = self.token_sum = 0
         self.usage: Usage | None = None
         self.usage_is_last = False
-        self.saw_choices = self.saw_reasoning = False
+        self.saw_choices = self.saw_reasoning = self.saw_plain = False
         self.choice: int | None = None
         self.model: str | None = None
         self.finish_reason: str | None = None
-        self.plain: type | None = None
 
     # --- stamps -----------------------------------------------------------------------------
 
     def flush(self) -> None:
         """Look at the stamps that wait; a failure of ours is logged and costs those stamps."""
         try:
-            with self.lock:
+            with self.lock or self._open_books():
                 if not self.is_flushing:  # else a signal handler looks while this thread is at it
                     self._flush()
         except Exception as error:  # noqa: BLE001 - our own failure never reaches the program
-            self._failed(error)
+            self.failed(error)
 
-    def _failed(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
         """Log the first failure of ours in this run: the next chunks would fail alike."""
         if not self.has_failed:
             self.has_failed = True
@@ -124,36 +139,47 @@ class Recorder:
     def _flush(self) -> None:
         self.is_flushing = True
         try:
-            pending = self.pending
-            count = len(pending) & ~1  # a request whose arrival is about to follow waits
-            requests, arrivals = pending[0:count:2], pending[1:count:2]
-            del pending[:count]
-            if count and self.end_ns is None:
-                self._take(requests, arrivals)
+            stamps = self.tape.take()
+            if type(stamps) is bytes:
+                stamps = array("Q", stamps)
+            if stamps:
+                self._take(stamps)
+            if self.closing is not None:
+                self._settle(*self.closing)
+                self.closing = None
         finally:
             self.is_flushing = False
 
     def read(self, chunk: object, requested: int, arrived: int) -> None:
-        """Look at one chunk that the hands do not know by themselves."""
+        """Look at one chunk that the driver does not know by itself."""
         if self.end_ns is not None:
             return
         try:
+            lock = self.lock or self._open_books()
             if self.reader is None:
                 self.reader = ChunkReader(self.options)
             reading = self.reader.read(chunk)
-            with self.lock:
+            with lock:
                 self.flush()
                 self._take_one(requested, arrived, reading)
-            if reading is ONE_TOKEN and self.plain is None and type(chunk) in PLAIN_TYPES:
-                self.plain = type(chunk)
+            tape = self.tape
+            if reading is ONE_TOKEN and tape.plain is None and type(chunk) in PLAIN_TYPES:
+                self.saw_plain = True
+                tape.plain = type(chunk)
         except Exception as error:  # noqa: BLE001 - as above
-            self._failed(error)
+            self.failed(error)
 
-    def _take(self, requests: list[int], arrivals: list[int]) -> None:
-        """Add chunks of one token each, of no named channel, such as one was read before."""
-        count = len(requests)
+    def _take(self, stamps: array[int]) -> None:
+        """Add chunks of one token each, of no named channel."""
+        if not self.saw_plain:  # the driver knew the first of them by itself
+            self.saw_plain = True
+            self._take_one(stamps[0], stamps[1], ONE_TOKEN)
+            stamps = stamps[2:]
+            if not stamps:
+                return
+        count = len(stamps) // 2
         given = self._start_or_call() if self.given_ns is None else self.given_ns
-        self.last_token_ns = self.given_ns = self.produced_ns = arrivals[-1]
+        self.last_token_ns = self.given_ns = self.produced_ns = stamps[-1]
         self.chunk_count += count
         self.token_chunk_count += count
         self.token_sum += count
@@ -161,19 +187,17 @@ class Recorder:
         kept = len(self.marks)
         room = MOST_MARKS - kept
         if count <= room:
-            self.marks.extend(requests, arrivals)
+            self.marks.extend(stamps)
             self.unsummed.append((kept, kept + count, given))
         else:
-            self.consumer_ns += _held(requests, arrivals, given)
-            self.marks.extend(requests[:room], arrivals[:room])
+            self.consumer_ns += _held(stamps, given)
+            self.marks.extend(stamps[: 2 * room])
 
     def _sum_up(self) -> None:
         """Add the caller's part of what was only kept: it can wait until somebody looks."""
-        marks = self.marks
-        for begin, end, given in self.unsummed:
-            requests, arrivals = marks.requests[begin:end], marks.arrivals[begin:end]
-            self.consumer_ns += _held(requests, arrivals, given)
-        self.unsummed.clear()
+        while self.unsummed:  # a signal handler may look while this thread is at it
+            begin, end, given = self.unsummed.pop()
+            self.consumer_ns += _held(self.marks.stamps[2 * begin : 2 * end], given)
 
     def _take_one(self, requested: int, arrived: int, reading: Reading) -> None:
         """Add one chunk with its reading."""
@@ -246,6 +270,10 @@ class Recorder:
             self.consumer_ns += self._given_until(requested)
             self.given_ns = self.requested_ns = requested
 
+    def request_under_way(self) -> int | None:
+        """Give when the request that is under way was made, else ``None``."""
+        return self.requested_ns if self.tape is None else self.tape.requested_ns
+
     def close_stamps(self, end_ns: int, requested: int | None, *, stopped: bool) -> None:
         """
         End the run: at *end_ns*, or, if the caller stopped it, at the last thing it produced.
@@ -253,11 +281,25 @@ class Recorder:
         *requested* is when the caller asked for what did not come; ``None`` if it did not ask:
         then a stream that had started was in its hands.
         """
-        if self.streamed:
-            self.flush()
-            self.plain = None
-            if requested is None and self.start_ns is not None:
-                requested = end_ns if self.requested_ns is None else self.requested_ns
+        if self.tape is None:
+            self._settle(end_ns, requested, None, stopped)
+            return
+        self.tape.end()
+        self.end_ns = end_ns
+        # What follows from it is worked out when somebody looks.
+        self.closing = (end_ns, requested, self.tape.requested_ns, stopped)
+        self.tape.requested_ns = None
+
+    def _settle(
+        self,
+        end_ns: int,
+        requested: int | None,
+        under_way: int | None,
+        stopped: bool,  # noqa: FBT001
+    ) -> None:
+        """Work out what the end means, when all stamps before it are in the books."""
+        if self.streamed and requested is None and self.start_ns is not None:
+            requested = end_ns if under_way is None else under_way
         if requested is not None and not stopped:
             self.consumer_ns += self._given_until(requested)
         if stopped or self.start_ns is None:
@@ -275,7 +317,7 @@ class Recorder:
     def numbers(self, outcome: Outcome) -> dict[str, Any]:
         """Give every field of a result that follows from the stamps."""
         if self.streamed:
-            with self.lock:
+            with self.lock or self._open_books():
                 self.flush()
                 self._sum_up()
                 return self._numbers(outcome, self._chunk_numbers())
@@ -286,7 +328,7 @@ class Recorder:
         start, end, consumer = self._interval()
         latency = (end - start) / NS_PER_SECOND
         tokens = counted["token_count"]
-        never_started = self.start_ns is None and self.requested_ns is None
+        never_started = self.start_ns is None and self.request_under_way() is None
         if not self.streamed and self.value_reading is not None and tokens != 0:
             counted["time_to_first_token"] = None if self.works_later else latency
         counted["started_at"] = _utc(self.wall_call_ns + start - self.call_ns)
@@ -315,7 +357,7 @@ class Recorder:
 
     def _open_interval(self) -> tuple[int, int, int]:
         """Give the same up to now, for a run that goes on; the rest belongs to who holds it."""
-        requested, start = self.requested_ns, self.start_ns
+        requested, start = self.request_under_way(), self.start_ns
         if start is None:
             if requested is None:
                 return self.call_ns, self.call_ns, self.consumer_ns
@@ -435,9 +477,9 @@ _NUMBERS_OF_A_VALUE: Mapping[str, Any] = {
 }
 
 
-def _held(requests: Sequence[int], arrivals: Sequence[int], given: int) -> int:
+def _held(stamps: array[int], given: int) -> int:
     """Give how long the caller held the stream before each of these requests, summed."""
-    return max(sum(requests) - sum(arrivals) + arrivals[-1] - given, 0)
+    return max(held_between(stamps) + stamps[-1] - given, 0)
 
 
 def _since(start: int, stamp: int | None) -> float | None:

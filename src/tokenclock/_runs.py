@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tokenclock import _hooks, _log, _sinks
 from tokenclock._attributes import Attributes
 from tokenclock._chunks import UNREAD, read_value
+from tokenclock._driver import speed
 from tokenclock._reading import bounded_text
 from tokenclock._recorder import Recorder
 from tokenclock._result import MetricsResult, result_of
@@ -28,17 +29,19 @@ if TYPE_CHECKING:
     from tokenclock._options import Options
     from tokenclock._result import Outcome
 
-# Every run that is not over, by its call's id: whoever takes a run out of here finishes it.
-live_runs: dict[str, Run] = {}
+# Every run that is not over, by its number: whoever takes a run out of here finishes it.
+live_runs: dict[int, Run] = {}
 
 # The measured call whose code runs now, where the context can tell: ordinary functions and
 # coroutines, and the tasks they start. A stream sets nothing: its steps are found on the stack.
-current_call: contextvars.ContextVar[str | None] = contextvars.ContextVar(
+current_call: contextvars.ContextVar[int | None] = contextvars.ContextVar(
     "tokenclock_current_call", default=None
 )
 
 # The code of everything that drives a measured body: of streams, and of calls and coroutines.
 stream_steps: set[CodeType] = set()
+# The open runs of streams that Python's driver reads: the steps of the compiled one have no code.
+steps_on_stack: dict[int, Run] = {}
 call_steps: set[CodeType] = set()
 
 _process = os.urandom(6).hex()
@@ -53,30 +56,53 @@ class Run(Recorder):
     """
 
     __slots__ = (
-        "asked_to_stream", "attributes", "call_id", "captures", "error", "finished", "outcome",
-        "parent_id", "request_model", "scopes",
+        "asked_to_stream", "captures", "error", "finished", "labels", "number",
+        "outcome", "parent_id", "process", "request_model", "scopes",
     )  # fmt: skip
 
     def __init__(
         self, options: Options, arguments: Mapping[str, object], call_ns: int | None = None
     ) -> None:
-        super().__init__(options, call_ns)
-        self.call_id = f"{_process}-{next(_numbers):x}"
+        Recorder.__init__(self, options, call_ns)  # super() would cost as much as half of it
+        self.process = _process
+        self.number = number = next(_numbers)
         self.parent_id = enclosing_call() if live_runs else None
         self.captures = _sinks.captures.get()
-        self.attributes = _merged(options.attributes, _sinks.call_labels.get())
-        asked = arguments.get("model")
-        if asked is None:
-            asked = arguments.get("modelId")  # as Bedrock calls it
-        self.request_model = options.model or bounded_text(asked)
-        self.asked_to_stream = arguments.get("stream") is True
+        self.labels = _sinks.call_labels.get()
+        self.request_model = options.model
+        self.asked_to_stream = False
+        if arguments:
+            self._note(arguments)
         self.outcome: Outcome = "running"
         self.error: str | None = None
         self.finished: MetricsResult[None] | None = None
         self.scopes: _hooks.Scopes | None = None
-        live_runs[self.call_id] = self
+        live_runs[number] = self
         if _hooks.call_hooks:
             self.scopes = _hooks.scopes_of(self)
+
+    def _note(self, arguments: Mapping[str, object]) -> None:
+        """Note what the call was asked for."""
+        asked = arguments.get("model")
+        if asked is None:
+            asked = arguments.get("modelId")  # as Bedrock calls it
+        self.request_model = self.request_model or bounded_text(asked)
+        self.asked_to_stream = arguments.get("stream") is True
+
+    @property
+    def call_id(self) -> str:
+        """This call's id, unique across processes."""
+        return f"{self.process}-{self.number:x}"
+
+    @property
+    def attributes(self) -> Mapping[str, AttributeValue]:
+        """The labels of this call: the decorator's and those of the blocks around it."""
+        return _merged(self.options.attributes, self.labels)
+
+    @property
+    def lends_context(self) -> bool:
+        """Whether a hook gives a context in which every step of the body runs."""
+        return self.scopes is not None and bool(self.scopes.with_context)
 
     def put_off(self) -> None:
         """Take the start back: the call has only prepared what is to run."""
@@ -108,15 +134,17 @@ class Run(Recorder):
         stop: type | None = None,
         *,
         thrown: bool = False,
+        end_ns: int | None = None,
     ) -> None:
         """
-        End with an exception.
+        End with an exception, now or at *end_ns*.
 
         *requested* is when the caller asked for what did not come. *stop* is the type that says
         that there is nothing more. *thrown* says that the caller threw into the body: into one
         that has not started, it does not start it.
         """
-        end_ns = self.clock()
+        if end_ns is None:
+            end_ns = self.clock()
         if thrown and self.start_ns is None:
             self.flush()
             requested = requested if self.chunk_count else None
@@ -125,9 +153,13 @@ class Run(Recorder):
             self.error = bounded_text(_log.type_name(type(error)))
         self._finish(outcome, end_ns, requested)
 
+    def exhausted(self, requested: int, end_ns: int) -> None:
+        """End a stream that had nothing more to give for this request."""
+        self._finish("completed", end_ns, requested)
+
     def stopped(self, *, in_finaliser: bool = False) -> None:
         """End because the caller stopped: it closed, broke out, dropped it or never asked."""
-        asked = self.requested_ns is not None
+        asked = self.request_under_way() is not None
         if self.streamed:
             self.flush()
             asked = asked or self.chunk_count > 0
@@ -143,13 +175,19 @@ class Run(Recorder):
         in_finaliser: bool = False,
     ) -> None:
         """Finish exactly once. A failure of ours is logged; only ``KeyboardInterrupt`` passes."""
-        is_ours = live_runs.pop(self.call_id, None) is not None
-        if not is_ours and (self.end_ns is not None or self.call_id.startswith(_process)):
+        is_ours = live_runs.pop(self.number, None) is not None
+        if not is_ours and (self.end_ns is not None or self.process == _process):
             return  # over, or about to be; a run of the process we were forked from ends unheard
         try:
-            self.close_stamps(end_ns, requested, stopped=outcome in {"stopped", "unconsumed"})
+            self.close_stamps(
+                end_ns,
+                requested,
+                stopped=outcome == "stopped" or outcome == "unconsumed",  # noqa: PLR1714 - a set costs more
+            )
             self.requested_ns = None
             self.outcome = outcome  # last: from here on the result is the finished one
+            if steps_on_stack:
+                steps_on_stack.pop(self.number, None)
             if is_ours:
                 self._deliver(in_finaliser=in_finaliser)
         except Exception as error:  # noqa: BLE001 - our own failure never reaches the program
@@ -185,7 +223,7 @@ class Run(Recorder):
     @property
     def started_wall_ns(self) -> int | None:
         """When it started, the same; ``None`` if it has not."""
-        start = self.requested_ns if self.start_ns is None else self.start_ns
+        start = self.request_under_way() if self.start_ns is None else self.start_ns
         return None if start is None else self.wall_call_ns + start - self.call_ns
 
     # --- the result -------------------------------------------------------------------------
@@ -249,19 +287,36 @@ def enclosing_call() -> str | None:
     The stack knows the streams: whose step is on it, their body runs now. The context knows
     ordinary calls and coroutines, also in tasks that they started.
     """
-    # Our caller is Run.__init__, and its caller the new call itself, inside which it is not.
-    frame = sys._getframe(2).f_back  # noqa: SLF001 - the documented way to look up the stack
+    driven = None if speed is None else speed.steps_under_way()
+    if driven or steps_on_stack:
+        run = _on_the_stack(driven or {})
+        if run is not None:
+            return run.call_id
+    number = current_call.get()
+    run = None if number is None else live_runs.get(number)
+    return None if run is None else run.call_id
+
+
+def _on_the_stack(driven: Mapping[int, Run]) -> Run | None:
+    """
+    Give the run of the innermost stream one of whose steps is on the stack.
+
+    *driven* tells for the frames that drive the compiled driver, by their id, which run that is.
+    """
+    # Our caller is enclosing_call, whose caller Run.__init__ is, whose caller the new call itself,
+    # inside which it is not.
+    frame = sys._getframe(3).f_back  # noqa: SLF001 - the documented way to look up the stack
     while frame is not None:
+        run = driven.get(id(frame))
         code = frame.f_code
-        if code in stream_steps:
-            call_id: str = frame.f_locals["self"]._tc_run.call_id  # noqa: SLF001 - our own
-            if call_id in live_runs:  # else it is over, and a sink of its runs now
-                return call_id
+        if run is None and code in stream_steps:
+            run = frame.f_locals["self"]._tc_run  # noqa: SLF001 - our own
+        if run is not None and run.number in live_runs:  # else it is over, and a sink of it runs
+            return run
         if code in call_steps:
-            break
+            return None
         frame = frame.f_back
-    call_id_in_context = current_call.get()
-    return call_id_in_context if call_id_in_context in live_runs else None
+    return None
 
 
 def _merged(
@@ -283,6 +338,7 @@ def _after_fork() -> None:
     """Leave to the parent the runs that are the parent's, and give out ids of our own."""
     global _process  # noqa: PLW0603 - two processes must not give the same id
     live_runs.clear()
+    steps_on_stack.clear()
     _process = os.urandom(6).hex()
 
 

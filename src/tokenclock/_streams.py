@@ -10,9 +10,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from inspect import isfunction
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from tokenclock._compiled import compiled_bases, compiled_names, compiled_tape, is_compilable
+from tokenclock._driver import takes
 from tokenclock._hands import hands_for
 from tokenclock._hooks import astepped, stepped
-from tokenclock._proxy import ClassesByOriginal, Proxy, bound, offers
+from tokenclock._proxy import INHERITED, ClassesByOriginal, Proxy, StandIn, bound, offers
+from tokenclock._runs import steps_on_stack
+from tokenclock._tape import Tape
 
 if TYPE_CHECKING:
     from tokenclock._result import MetricsResult
@@ -239,7 +243,7 @@ class AsyncMeasuredGenerator(_AsyncGenerator[T_co, SendT_contra]):
     __slots__ = ()
 
 
-def _bases_for(kind: type) -> tuple[type[Proxy], ...]:
+def _bases_for(kind: type) -> tuple[type, ...]:
     """Say what a stand-in for a stream of type *kind* is: sync, async, or both."""
     is_iterator, is_async_iterator = offers(kind, "__next__"), offers(kind, "__anext__")
     only_iterable = not is_iterator and not is_async_iterator
@@ -258,6 +262,8 @@ def _hands(kind: type) -> dict[str, Any]:
 
 def _is_helper(kind: type) -> bool:
     """Whether this is what an SDK's streaming helper gives, with methods that read on their own."""
+    if kind.__module__ == "builtins":
+        return False
     return ".lib.streaming." in f"{kind.__module__}."
 
 
@@ -297,23 +303,46 @@ def _rebuild_text_stream(stream: Any, kind: type) -> None:
         stream.text_stream = make(stream)
 
 
-_class_for = ClassesByOriginal(_bases_for, _hands)
+_class_for = ClassesByOriginal(lambda kind: (*_bases_for(kind), StandIn), _hands)
+_compiled_class_for = ClassesByOriginal(
+    lambda kind: (*_bases_for(kind), *compiled_bases(kind)),
+    lambda kind: {**_hands(kind), **dict.fromkeys(compiled_names(kind), INHERITED)},
+)
+
+
+def measured_stream(original: object, run: Run, *, observed: bool) -> Any:
+    """Open *run* for *original*, and give the measured stream that stands in for it."""
+    if takes(run.clock) and is_compilable(type(original)) and not run.lends_context:
+        run.open_stream(compiled_tape(run.options))
+    else:
+        run.open_stream(Tape(run.clock))
+        steps_on_stack[run.number] = run
+    return stream_around(original, run, observed=observed)
 
 
 def stream_around(original: object, run: Run, *, observed: bool, owner: object = None) -> Any:
     """Give the measured stream that stands in for *original*; *run* has been opened for it."""
     kind: Any = type(original)
-    made = _class_for(kind)
-    stream = made(original, run, observed=observed, owner=owner)
-    if "__next__" in made.__dict__:
-        advance = stepped(run.scopes, bound(original, "__next__"))
-        object.__setattr__(stream, "_tc_next", (run, advance))
-    if "__anext__" in made.__dict__:
-        advance = astepped(run.scopes, bound(original, "__anext__"))
-        object.__setattr__(stream, "_tc_anext", (run, advance))
+    tape = run.tape
+    if type(tape) is not Tape and is_compilable(kind):
+        stream = _compiled_class_for(kind)(original, run, tape, observed, owner)
+    else:
+        stream = _class_for(kind)(original, run, observed=observed, owner=owner)
+        _put_in_hands(stream, original, run)
     if owner is None and _is_helper(kind):
         _rebuild_text_stream(stream, kind)
     return stream
+
+
+def _put_in_hands(stream: object, original: object, run: Run) -> None:
+    """Give the Python hands of a stream what they need at every step, in one look."""
+    kind = type(original)
+    if offers(kind, "__next__"):
+        advance = stepped(run.scopes, bound(original, "__next__"))
+        object.__setattr__(stream, "_tc_next", (run.tape, advance))
+    if offers(kind, "__anext__"):
+        advance = astepped(run.scopes, bound(original, "__anext__"))
+        object.__setattr__(stream, "_tc_anext", (run.tape, advance))
 
 
 def is_stream(kind: type) -> bool:

@@ -35,35 +35,68 @@ class TimelineEntry(NamedTuple):
 
 
 class Marks:
-    """The stamps of a run's chunks, in nanoseconds of its clock; only ever appended to."""
+    """
+    The stamps of a run's chunks, in nanoseconds of its clock; only ever appended to.
 
-    __slots__ = ("arrivals", "channels", "requests", "tokens")
+    Attributes:
+        stamps: Request and arrival of each chunk in turn.
+        tokens: The tokens of each chunk; ``None`` while all of them had one.
+        channels: The code of each chunk's channel; ``None`` while no chunk named one.
+    """
+
+    __slots__ = ("channels", "stamps", "tokens")
 
     def __init__(self) -> None:
-        self.requests = array("Q")  # stamps are never negative, and "Q" is quicker than "q"
-        self.arrivals = array("Q")
-        self.tokens = array("i")
-        self.channels = bytearray()
+        self.stamps = array("Q")  # they are never negative, and "Q" is quicker than "q"
+        self.tokens: array[int] | None = None
+        self.channels: bytearray | None = None
 
     def __len__(self) -> int:
-        return len(self.channels)
+        return len(self.stamps) // 2
 
     def append(self, requested: int, arrived: int, tokens: int, channel: int) -> None:
         """Add one chunk; *channel* is its code."""
-        self.requests.append(requested)
-        self.arrivals.append(arrived)
-        self.tokens.append(tokens)
-        self.channels.append(channel)
+        # The stamps come last: whoever looks meanwhile finds all that belongs to them.
+        if self.tokens is not None:
+            self.tokens.append(tokens)
+        elif tokens != 1:
+            self.tokens = _ONE * len(self) + array("i", [tokens])
+        if self.channels is not None:
+            self.channels.append(channel)
+        elif channel:
+            self.channels = bytearray(len(self)) + bytes([channel])
+        self.stamps.append(requested)
+        self.stamps.append(arrived)
 
-    def extend(self, requests: list[int], arrivals: list[int]) -> None:
+    def extend(self, stamps: array[int]) -> None:
         """Add chunks of one token each, of no named channel."""
-        self.requests.fromlist(requests)
-        self.arrivals.fromlist(arrivals)
-        self.tokens.extend(_ONES * len(requests))
-        self.channels.extend(bytes(len(requests)))
+        if self.tokens is not None:
+            self.tokens.extend(_ONE * (len(stamps) // 2))
+        if self.channels is not None:
+            self.channels.extend(bytes(len(stamps) // 2))
+        if self.stamps:
+            self.stamps.extend(stamps)
+        else:
+            self.stamps = stamps[:]  # exactly as long as it has to be
+
+    def requests(self, begin: int, end: int) -> array[int]:
+        """Give when chunks were asked for."""
+        return self.stamps[2 * begin : 2 * end : 2]
+
+    def arrivals(self, begin: int, end: int) -> array[int]:
+        """Give when chunks arrived."""
+        return self.stamps[2 * begin + 1 : 2 * end : 2]
+
+    def tokens_of(self, length: int) -> array[int]:
+        """Give the tokens of the first chunks."""
+        return _ONE * length if self.tokens is None else self.tokens[:length]
+
+    def channels_of(self, length: int) -> bytes | bytearray:
+        """Give the codes of the channels of the first chunks."""
+        return bytes(length) if self.channels is None else self.channels[:length]
 
 
-_ONES = array("i", [1])
+_ONE = array("i", [1])
 
 
 class Timeline(Sequence[TimelineEntry]):
@@ -99,10 +132,10 @@ class Timeline(Sequence[TimelineEntry]):
     def _entry(self, place: int) -> TimelineEntry:
         marks = self._marks
         return TimelineEntry(
-            requested=seconds_of(marks.requests[place] - self._start),
-            arrived=seconds_of(marks.arrivals[place] - self._start),
-            tokens=marks.tokens[place],
-            channel=CHANNELS[marks.channels[place]],
+            requested=seconds_of(marks.stamps[2 * place] - self._start),
+            arrived=seconds_of(marks.stamps[2 * place + 1] - self._start),
+            tokens=1 if marks.tokens is None else marks.tokens[place],
+            channel=None if marks.channels is None else CHANNELS[marks.channels[place]],
         )
 
     def __eq__(self, other: object) -> bool:
@@ -126,10 +159,10 @@ class Timeline(Sequence[TimelineEntry]):
         """
         marks, length, start = self._marks, self._length, self._start
         return {
-            "requested": [seconds_of(stamp - start) for stamp in marks.requests[:length]],
-            "arrived": [seconds_of(stamp - start) for stamp in marks.arrivals[:length]],
-            "tokens": marks.tokens[:length].tolist(),
-            "channel": [CHANNELS[code] for code in marks.channels[:length]],
+            "requested": [seconds_of(stamp - start) for stamp in marks.requests(0, length)],
+            "arrived": [seconds_of(stamp - start) for stamp in marks.arrivals(0, length)],
+            "tokens": marks.tokens_of(length).tolist(),
+            "channel": [CHANNELS[code] for code in marks.channels_of(length)],
         }
 
     @classmethod
@@ -144,10 +177,10 @@ class Timeline(Sequence[TimelineEntry]):
             msg = "the columns of a timeline are equally long"
             raise ValueError(msg)
         marks = Marks()
-        marks.requests.extend(_nanoseconds(seconds) for seconds in columns["requested"])
-        marks.arrivals.extend(_nanoseconds(seconds) for seconds in columns["arrived"])
-        marks.tokens.extend(columns["tokens"])
-        marks.channels.extend(CHANNEL_CODES[channel] for channel in columns["channel"])
+        marks.tokens = array("i", columns["tokens"])
+        marks.channels = bytearray(CHANNEL_CODES[channel] for channel in columns["channel"])
+        for stamps in zip(columns["requested"], columns["arrived"], strict=True):
+            marks.stamps.extend(map(_nanoseconds, stamps))
         return cls(marks, len(marks), 0)
 
 
@@ -216,7 +249,8 @@ def _gaps_of(marks: Marks | None, length: int) -> Iterator[float]:
     if marks is None:
         return
     previous: int | None = None
-    for arrived, tokens in zip(marks.arrivals[:length], marks.tokens[:length], strict=True):
+    arrivals, all_tokens = marks.arrivals(0, length), marks.tokens_of(length)
+    for arrived, tokens in zip(arrivals, all_tokens, strict=True):
         if not tokens:
             continue
         if previous is not None:

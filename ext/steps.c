@@ -1,0 +1,344 @@
+/* The awaitables of async streams: one step each.
+ *
+ * A step stands in for what the original gave for it, a coroutine or what an async generator
+ * gives, drives that, and passes results and exceptions through untouched. The caller asks when
+ * it awaits, not when it calls.
+ */
+
+#include "speed.h"
+#include <structmember.h>
+
+typedef enum { NEW, BEGUN, OVER } Progress;
+
+typedef struct {
+    PyObject_HEAD
+    Body *stream;
+    PyObject *awaitable; /* what the original gave */
+    PyObject *driven;    /* what its await drives, from the first resumption on */
+    PyObject *weak_references;
+    Request request;
+    StepKind kind;
+    Progress progress;
+} Step;
+
+PyObject *
+step_around(Body *self, PyObject *awaitable, StepKind kind)
+{
+    PyAsyncMethods *methods = Py_TYPE(awaitable)->tp_as_async;
+    if (!PyCoro_CheckExact(awaitable) && (methods == NULL || methods->am_await == NULL)) {
+        return awaitable; /* which cannot be awaited: that is for Python to say */
+    }
+    PyTypeObject *type = self->tape->state->step_type;
+    Step *step = (Step *)type->tp_alloc(type, 0);
+    if (step == NULL) {
+        Py_DECREF(awaitable);
+        return NULL;
+    }
+    step->stream = (Body *)Py_NewRef((PyObject *)self);
+    step->awaitable = awaitable;
+    step->kind = kind;
+    step->progress = NEW;
+    return (PyObject *)step;
+}
+
+/* Find what to drive, as ``await`` would. */
+static int
+find_driven(Step *self)
+{
+    if (self->driven != NULL) {
+        return 0;
+    }
+    if (PyCoro_CheckExact(self->awaitable)) {
+        self->driven = Py_NewRef(self->awaitable);
+        return 0;
+    }
+    self->driven = Py_TYPE(self->awaitable)->tp_as_async->am_await(self->awaitable);
+    return self->driven == NULL ? -1 : 0;
+}
+
+static inline int
+is_a_request(Step *self)
+{
+    return self->kind != STEP_CLOSE;
+}
+
+/* Note the request, if this is the first resumption. */
+static inline int
+begin(Step *self)
+{
+    if (self->stream == NULL || !is_whole(self->stream) || find_driven(self) < 0) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_ReferenceError, "the measured stream no longer exists");
+        }
+        return -1;
+    }
+    if (self->progress != NEW) {
+        return 0;
+    }
+    self->progress = BEGUN;
+    return is_a_request(self) ? ask(self->stream->tape, &self->request) : 0;
+}
+
+/* The step gave its value: -1 with an exception set if taking it raised. */
+static inline int
+gave(Step *self, PyObject *value)
+{
+    if (self->progress != BEGUN) {
+        return 0;
+    }
+    self->progress = OVER;
+    if (is_a_request(self)) {
+        return chunk_came(self->stream, value, &self->request);
+    }
+    return tell_closed(self->stream);
+}
+
+/* The step raised what is set. */
+static void
+raised(Step *self)
+{
+    if (self->progress != BEGUN) {
+        return;
+    }
+    self->progress = OVER;
+    if (is_a_request(self)) {
+        step_failed(self->stream, &self->request, PyExc_StopAsyncIteration,
+                    self->kind == STEP_THROW);
+    }
+    else {
+        tell_close_failed(self->stream);
+    }
+}
+
+static PySendResult
+step_am_send(Step *self, PyObject *value, PyObject **given)
+{
+    *given = NULL;
+    if (begin(self) < 0) {
+        return PYGEN_ERROR;
+    }
+    int has_begun = step_begins(self->stream);
+    PySendResult how = PyIter_Send(self->driven, value, given);
+    step_ends(self->stream, has_begun);
+    if (how == PYGEN_RETURN && gave(self, *given) < 0) {
+        Py_CLEAR(*given);
+        return PYGEN_ERROR;
+    }
+    if (how == PYGEN_ERROR) {
+        raised(self);
+    }
+    return how;
+}
+
+static PyObject *
+sent(Step *self, PyObject *value)
+{
+    PyObject *given;
+    PySendResult how = step_am_send(self, value, &given);
+    if (how == PYGEN_RETURN) {
+        stop_iteration_with(given);
+        Py_CLEAR(given);
+    }
+    return given;
+}
+
+static PyObject *
+step_next(Step *self)
+{
+    return sent(self, Py_None);
+}
+
+PyDoc_STRVAR(send_doc, "send(value)\n--\n\nResume the step with a value.");
+
+static PyObject *
+step_send(Step *self, PyObject *value)
+{
+    return sent(self, value);
+}
+
+/* Take what a method of what is driven gave: a StopIteration carries the step's value. */
+static PyObject *
+resumed(Step *self, PyObject *given)
+{
+    if (given != NULL) {
+        return given;
+    }
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        raised(self);
+        return NULL;
+    }
+    PyObject *stop = take_exception();
+    PyObject *value = PyObject_GetAttrString(stop, "value");
+    int taken = value == NULL ? -1 : gave(self, value);
+    Py_XDECREF(value);
+    if (taken < 0) {
+        Py_DECREF(stop);
+        return NULL;
+    }
+    give_exception(stop);
+    return NULL;
+}
+
+PyDoc_STRVAR(throw_doc, "throw(error, /)\n--\n\nResume the step with an exception.");
+
+static PyObject *
+step_throw(Step *self, PyObject *const *arguments, Py_ssize_t count)
+{
+    if (begin(self) < 0) {
+        return NULL;
+    }
+    PyObject *method = PyObject_GetAttr(self->driven, self->stream->tape->state->name_throw);
+    if (method == NULL) {
+        return NULL;
+    }
+    int has_begun = step_begins(self->stream);
+    PyObject *given = PyObject_Vectorcall(method, arguments, (size_t)count, NULL);
+    step_ends(self->stream, has_begun);
+    Py_DECREF(method);
+    return resumed(self, given);
+}
+
+PyDoc_STRVAR(close_doc, "close()\n--\n\nEnd the step where it waits.");
+
+static PyObject *
+step_close(Step *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *driven = self->driven == NULL ? self->awaitable : self->driven;
+    if (self->stream == NULL || driven == NULL || !is_whole(self->stream)) {
+        return NULL;
+    }
+    int has_begun = step_begins(self->stream);
+    PyObject *given = PyObject_CallMethodNoArgs(driven, self->stream->tape->state->name_close);
+    step_ends(self->stream, has_begun);
+    if (given == NULL) {
+        raised(self);
+        return NULL;
+    }
+    if (self->progress == BEGUN) { /* it was told to go where it waited */
+        PyErr_SetNone(PyExc_GeneratorExit);
+        raised(self);
+        if (PyErr_ExceptionMatches(PyExc_GeneratorExit)) {
+            PyErr_Clear();
+        }
+        else {
+            Py_CLEAR(given);
+        }
+    }
+    if (self->progress == NEW) {
+        self->progress = OVER;
+    }
+    return given;
+}
+
+/* --- questions: the original's awaitable answers them ------------------------------------------- */
+
+static PyObject *
+step_getattro(PyObject *self, PyObject *name)
+{
+    PyObject *found = PyObject_GenericGetAttr(self, name);
+    if (found != NULL || !PyErr_ExceptionMatches(PyExc_AttributeError)
+        || ((Step *)self)->awaitable == NULL) {
+        return found;
+    }
+    PyErr_Clear();
+    return PyObject_GetAttr(((Step *)self)->awaitable, name);
+}
+
+static PyObject *
+step_repr(Step *self)
+{
+    return self->awaitable == NULL ? PyUnicode_FromString("<step>")
+                                   : PyObject_Repr(self->awaitable);
+}
+
+static PyObject *
+step_class(Step *self, void *Py_UNUSED(closure))
+{
+    PyObject *asked = self->awaitable == NULL ? (PyObject *)self : self->awaitable;
+    return Py_NewRef((PyObject *)Py_TYPE(asked));
+}
+
+static PyObject *
+step_itself(PyObject *self)
+{
+    return Py_NewRef(self);
+}
+
+/* --- its life ------------------------------------------------------------------------------------ */
+
+static int
+step_traverse(Step *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->stream);
+    Py_VISIT(self->awaitable);
+    Py_VISIT(self->driven);
+    return 0;
+}
+
+static int
+step_clear(Step *self)
+{
+    /* First what is awaited: to a body that it still runs, the stream is there. */
+    Py_CLEAR(self->driven);
+    Py_CLEAR(self->awaitable);
+    Py_CLEAR(self->stream);
+    return 0;
+}
+
+static void
+step_dealloc(Step *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (self->weak_references != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    (void)step_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef step_methods[] = {
+    {"send", (PyCFunction)step_send, METH_O, send_doc},
+    {"throw", (PyCFunction)(void (*)(void))step_throw, METH_FASTCALL, throw_doc},
+    {"close", (PyCFunction)step_close, METH_NOARGS, close_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef step_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(Step, weak_references), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyGetSetDef step_attributes[] = {
+    {"__class__", (getter)step_class, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot step_slots[] = {
+    {Py_tp_dealloc, step_dealloc},
+    {Py_tp_traverse, step_traverse},
+    {Py_tp_clear, step_clear},
+    {Py_tp_getattro, step_getattro},
+    {Py_tp_repr, step_repr},
+    {Py_tp_iter, step_itself},
+    {Py_tp_iternext, step_next},
+    {Py_am_await, step_itself},
+    {Py_am_send, step_am_send},
+    {Py_tp_methods, step_methods},
+    {Py_tp_members, step_members},
+    {Py_tp_getset, step_attributes},
+    {0, NULL},
+};
+
+PyType_Spec step_spec = {
+    .name = "tokenclock._speed.Step",
+    .basicsize = sizeof(Step),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
+#ifdef Py_TPFLAGS_DISALLOW_INSTANTIATION
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION
+#endif
+    ,
+    .slots = step_slots,
+};

@@ -1,0 +1,56 @@
+"""What a driver writes while a stream is read, until the recorder looks at it."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tokenclock._clock import Clock
+
+
+class Tape:
+    """
+    The stamps of one run that nobody has looked at yet, in nanoseconds of one clock.
+
+    The tape of the Python hands; that of the compiled driver has the same interface. The hands
+    use ``clock``, ``plain``, ``pending`` and ``requested_ns``, the recorder ``plain``,
+    ``requested_ns``, ``take`` and ``end``.
+
+    Attributes:
+        plain: The exact type whose chunks, if true, are one token each and need no reading: that
+            of the first such chunk. ``None`` until then, where a function of the user's reads
+            every chunk, and once the run is over.
+        pending: Request and arrival of such chunks in turn.
+        requested_ns: When the request that is under way was made, else ``None``.
+    """
+
+    __slots__ = ("_left", "clock", "pending", "plain", "requested_ns")
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.pending: list[int] = []
+        self.plain: type | None = None
+        self.requested_ns: int | None = None
+        self._left: array[int] | None = None
+
+    def take(self) -> array[int]:
+        """Give the stamps that wait, request and arrival in turn, and forget them."""
+        left = self._left
+        if left is not None:
+            self._left = _NOTHING
+            return left
+        pending = self.pending
+        count = len(pending) & ~1  # a request whose arrival is about to follow waits
+        taken = array("Q", pending[:count])
+        del pending[:count]
+        return taken
+
+    def end(self) -> None:
+        """Take no chunk from now on: the run is over."""
+        if self._left is None:
+            self.plain = None
+            self._left = self.take()
+
+
+_NOTHING: array[Any] = array("Q")
