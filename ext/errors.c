@@ -70,7 +70,7 @@ raise_again(PyObject *error, PyObject *told)
     give_exception(newer);
 }
 
-static PyObject *
+PyObject *
 stamp_or_none(int64_t stamp)
 {
     return stamp == NOT_ASKED ? Py_NewRef(Py_None) : PyLong_FromLongLong(stamp);
@@ -95,9 +95,9 @@ step_exhausted(Body *self, const Request *request)
     PyObject *ended_ns = PyLong_FromLongLong(ended);
     PyObject *told = NULL;
     if (requested_ns != NULL && ended_ns != NULL) {
-        PyObject *arguments[] = {self->run, requested_ns, ended_ns};
+        PyObject *arguments[] = {self->run, tape->state->completed, ended_ns, requested_ns};
         told = PyObject_VectorcallMethod(
-            tape->state->name_exhausted, arguments, 3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+            tape->state->name_finish, arguments, 4 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     }
     Py_XDECREF(requested_ns);
     Py_XDECREF(ended_ns);

@@ -110,7 +110,8 @@ add_names(State *state)
 {
     return (state->name_read = PyUnicode_InternFromString("read")) != NULL
         && (state->name_flush = PyUnicode_InternFromString("flush")) != NULL
-        && (state->name_exhausted = PyUnicode_InternFromString("exhausted")) != NULL
+        && (state->name_finish = PyUnicode_InternFromString("finish")) != NULL
+        && (state->completed = PyUnicode_InternFromString("completed")) != NULL
         && (state->name_stopped = PyUnicode_InternFromString("stopped")) != NULL
         && (state->name_send = PyUnicode_InternFromString("send")) != NULL
         && (state->name_throw = PyUnicode_InternFromString("throw")) != NULL
@@ -185,7 +186,8 @@ module_free(void *module)
     Py_CLEAR(state->clock);
     Py_CLEAR(state->name_read);
     Py_CLEAR(state->name_flush);
-    Py_CLEAR(state->name_exhausted);
+    Py_CLEAR(state->name_finish);
+    Py_CLEAR(state->completed);
     Py_CLEAR(state->name_stopped);
     Py_CLEAR(state->name_send);
     Py_CLEAR(state->name_throw);

@@ -32,7 +32,8 @@ typedef struct {
     /* Names of what is called on runs and originals. */
     PyObject *name_read;
     PyObject *name_flush;
-    PyObject *name_exhausted;
+    PyObject *name_finish;
+    PyObject *completed; /* an outcome */
     PyObject *name_stopped;
     PyObject *name_send;
     PyObject *name_throw;
@@ -207,6 +208,8 @@ void tell_close_failed(Body *self);
 PyObject *take_exception(void);
 /* Set it again; steals the reference. */
 void give_exception(PyObject *error);
+/* A stamp as an int, or None where there is none; a new reference. */
+PyObject *stamp_or_none(int64_t stamp);
 /* Raise StopIteration with a value, whatever the value is; gives NULL. */
 PyObject *stop_iteration_with(PyObject *value);
 

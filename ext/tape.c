@@ -232,7 +232,10 @@ tape_take(Tape *tape, PyObject *Py_UNUSED(ignored))
     return taken;
 }
 
-PyDoc_STRVAR(end_doc, "end()\n--\n\nTake no chunk from now on: the run is over.");
+PyDoc_STRVAR(end_doc,
+"end()\n--\n\n"
+"Take no chunk from now on: the run is over. Give when the request that was under way was made;\n"
+"it is no longer.");
 
 static PyObject *
 tape_end(Tape *tape, PyObject *Py_UNUSED(ignored))
@@ -242,16 +245,15 @@ tape_end(Tape *tape, PyObject *Py_UNUSED(ignored))
     if (tape->count > FIRST_CAPACITY) {
         (void)resize(tape, tape->count); /* to less: what is kept stays where that fails */
     }
-    Py_RETURN_NONE;
+    int64_t under_way = tape->requested;
+    tape->requested = NOT_ASKED;
+    return stamp_or_none(under_way);
 }
 
 static PyObject *
 tape_get_requested(Tape *tape, void *Py_UNUSED(closure))
 {
-    if (tape->requested == NOT_ASKED) {
-        Py_RETURN_NONE;
-    }
-    return PyLong_FromLongLong(tape->requested);
+    return stamp_or_none(tape->requested);
 }
 
 static int

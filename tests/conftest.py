@@ -50,7 +50,7 @@ def sink() -> CollectingSink:
 def clean_slate(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test sees another's sinks, hooks, open runs or labels."""
     monkeypatch.delenv("TOKENCLOCK_DISABLED", raising=False)
-    monkeypatch.setattr(_sinks, "_global_sinks", ())
+    monkeypatch.setattr(_sinks, "global_sinks", ())
     monkeypatch.setattr(_hooks, "call_hooks", ())
     yield
     if live_runs:  # a full collection after every test would take most of the time

@@ -281,7 +281,7 @@ def test_a_failure_of_ours_hands_the_value_through_and_still_gives_one_result(
 
     monkeypatch.setattr(Handover, "_by_shape", broken)
     with capture() as results:
-        assert decorate_with(lambda: [1])() == [1]
+        assert decorate_with(lambda: {1})() == {1}
     assert [(one.outcome, one.token_count) for one in results] == [("completed", None)]
     assert "ZeroDivisionError" in caplog.text
 

@@ -357,7 +357,7 @@ def test_another_plugin_that_fails_at_the_start_leaves_no_sink(project: pytest.P
         "from tokenclock import _sinks\n\n"
         "def pytest_sessionstart():\n"
         "    raise pytest.UsageError('not today')\n\n"
-        "atexit.register(lambda: print('sinks:', _sinks._global_sinks))\n"
+        "atexit.register(lambda: print('sinks:', _sinks.global_sinks))\n"
     )
     outcome = run(project, "--token-metrics=runs.jsonl")
 

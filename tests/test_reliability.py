@@ -441,7 +441,7 @@ every_moment = pytest.mark.parametrize(
             Recorder._take_token,
             Recorder.close_stamps,
             Run.raised,
-            Run._finish,
+            Run.finish,
             Run._deliver,
             Run.result,
         )
@@ -513,7 +513,7 @@ def test_gaps_read_by_two_threads_at_once_are_the_same(
     assert list(gaps) == [0.5, 0.25]
 
 
-FINISHING = [place for function in (Run.raised, Run._finish) for place in lines_of(function)]
+FINISHING = [place for function in (Run.raised, Run.finish) for place in lines_of(function)]
 
 
 @pytest.mark.parametrize(("code", "line"), FINISHING)

@@ -47,23 +47,28 @@ class MeasuredCallable(_ObjectProxy):  # type: ignore[misc]  # wrapt is not type
         self._self_observed = observed
         # All that a call needs, in one look: attributes of a wrapt proxy are slow to read.
         self._self_call = (
-            function, options, _is_lazy(function), _HANDOVERS[observed], _place_of_model(function),
+            function, options, _HANDOVERS[observed].hand_over, _place_of_model(function),
+            _is_lazy(function), _makes_generator(function),
         )  # fmt: skip
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        function, options, is_lazy, hand_over, model_at = self._self_call
-        before = current_call.get()
+        function, options, hand_over, model_at, is_lazy, makes_generator = self._self_call
         arguments = {**kwargs, "model": args[model_at]} if model_at < len(args) else kwargs
         run = Run(options, arguments)
+        before = None
         try:
+            if makes_generator:  # nothing of its own runs yet, and no context has to say so
+                return hand_over(run, function(*args, **kwargs), run.call_ns)
+            before = current_call.get()
             if not is_lazy:
-                run.begin()
+                run.start_ns = run.requested_ns = run.call_ns
                 if run.scopes is not None:
                     function = _hooks.stepped(run.scopes, function)
             token = current_call.set(run.number)
             given = function(*args, **kwargs)
+            now_ns = run.clock()
             current_call.reset(token)
-            return hand_over(run, given)
+            return hand_over(run, given, now_ns)
         except BaseException as error:
             if current_call.get() == run.number:  # a signal may strike before the token is there
                 current_call.set(before)
@@ -188,14 +193,20 @@ def _is_pickled_by_value(frame: Any) -> bool:
 
 def _is_lazy(function: Any) -> bool:
     """Whether calling this runs none of its own code yet."""
-    asked = function
-    if not inspect.isroutine(function) and not isinstance(function, functools.partial):
-        asked = type(function).__call__
-    return (
-        inspect.isgeneratorfunction(asked)
-        or inspect.isasyncgenfunction(asked)
-        or inspect.iscoroutinefunction(asked)
-    )
+    return _makes_generator(function) or inspect.iscoroutinefunction(_called(function))
+
+
+def _makes_generator(function: Any) -> bool:
+    """Whether calling this makes a generator, sync or async, and nothing else happens."""
+    called = _called(function)
+    return inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called)
+
+
+def _called(function: Any) -> Any:
+    """Give the function that runs when this is called."""
+    if inspect.isroutine(function) or isinstance(function, functools.partial):
+        return function
+    return type(function).__call__
 
 
 def _place_of_model(function: Any) -> int:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from tokenclock._clock import monotonic_ns
-from tokenclock._driver import speed
+from tokenclock._driver import driver, speed
 from tokenclock._hands import close_failed, closed, step_raised
 from tokenclock._proxy import defined, offers
 
 if TYPE_CHECKING:
     from tokenclock._options import Options
 
-if speed is not None:
+if driver == "compiled":
     speed.connect(step_raised, closed, close_failed)
 
 # Of what the types of the driver offer, what a stand-in inherits from each of them.
@@ -55,7 +55,8 @@ def _gives_coroutines(kind: type) -> bool:
 def _types(kind: Any) -> list[str]:
     names: list[str] = []
     if offers(kind, "__next__"):
-        names.append("Generator" if issubclass(kind, Generator) else "Iterator")
+        is_generator: bool = issubclass(kind, Generator)
+        names.append("Generator" if is_generator else "Iterator")
     if offers(kind, "__anext__"):
         names.append("AsyncGenerator" if kind is AsyncGeneratorType else "AsyncIterator")
     return names

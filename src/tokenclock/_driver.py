@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from tokenclock._clock import Clock, monotonic_ns
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 PURE_PYTHON = "TOKENCLOCK_PURE_PYTHON"
 
 
-def _compiled() -> ModuleType | None:
+def _compiled() -> Any:
     """Give the extension module, unless it was not built or the environment says no."""
     if os.environ.get(PURE_PYTHON, "") not in {"", "0"}:
         return None

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import sys
-from inspect import CO_ITERABLE_COROUTINE
 from types import AsyncGeneratorType, GeneratorType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -28,7 +27,9 @@ if TYPE_CHECKING:
     from tokenclock._runs import Run
 
 # Values that need no second look, being neither streams nor anything to await or to enter.
-_PLAIN_VALUES = frozenset({bool, bytes, dict, float, int, list, str, tuple, type(None)})
+_PLAIN_VALUES = frozenset({bool, bytes, float, int, list, str, tuple, type(None)})
+
+_GENERATORS = frozenset({AsyncGeneratorType, GeneratorType})
 
 # Runs of futures that were handed through as they are, for metrics_of().
 watched: WeakKeyDictionary[Any, Run] = WeakKeyDictionary()
@@ -49,12 +50,22 @@ class Handover:
     def __init__(self, *, observed: bool) -> None:
         self._observed = observed
 
-    def __call__(self, run: Run, given: object) -> Any:
-        """Give the caller its object; a failure of ours gives the function's own."""
-        now_ns = run.clock()
+    def hand_over(self, run: Run, given: object, now_ns: int | None = None) -> Any:
+        """
+        Give the caller its object; a failure of ours gives the function's own.
+
+        *now_ns* is when the function gave *given*, if that is known.
+        """
+        if now_ns is None:
+            now_ns = run.clock()
         try:
-            if _is_generator(given) and run.options.streams is not False:  # as most streams are
-                run.handed_over(now_ns)
+            streams, kind = run.options.streams, type(given)
+            # The two most common shapes come first.
+            if kind in _PLAIN_VALUES and not streams:
+                return self._plain(run, given, now_ns)
+            if kind in _GENERATORS and streams is not False and not _is_awaitable_generator(given):
+                if run.start_ns is not None:
+                    run.handed_over(now_ns)
                 return measured_stream(given, run, observed=self._observed)
             return self._by_shape(run, given, now_ns)
         except Exception as error:  # noqa: BLE001 - our own failure never reaches the program
@@ -64,6 +75,8 @@ class Handover:
             else:
                 run.returned(None, now_ns, works_later=True)
             return given
+
+    __call__ = hand_over
 
     def unmeasured(self, run: Run, given: object, remedy: str = _REMEDY) -> None:
         """End the run of an object that is used in a way that is not measured."""
@@ -75,9 +88,8 @@ class Handover:
             name = stream_name_in(given)
             if name is not None:
                 return self._container(run, given, name, now_ns)
-        if type(given) in _PLAIN_VALUES and not run.options.streams:
-            run.returned(given, now_ns)
-            return given if self._observed else run.result_with(given)
+        if type(given) is dict and not run.options.streams:
+            return self._plain(run, given, now_ns)
         if _is_mock(given):
             return self._value(run, given, now_ns)
         if is_awaitable(given) and not _is_stream_for(run, given):
@@ -86,6 +98,10 @@ class Handover:
             run.handed_over(now_ns)
             return measured_stream(given, run, observed=self._observed)
         return self._prepared_or_value(run, given, now_ns)
+
+    def _plain(self, run: Run, value: object, now_ns: int) -> Any:
+        run.returned(value, now_ns)
+        return value if self._observed else run.result_with(value)
 
     def _prepared_or_value(self, run: Run, given: object, now_ns: int) -> Any:
         """Give what stands in for an SDK's preparation of a stream; any other object is a value."""
@@ -151,14 +167,6 @@ class _FutureWatch:
     def __del__(self) -> None:
         if self._run.end_ns is None:
             self._run.stopped(in_finaliser=True)
-
-
-def _is_generator(given: Any) -> bool:
-    """Whether this is a generator, and no generator-based coroutine."""
-    kind = type(given)
-    if kind is GeneratorType:
-        return not given.gi_code.co_flags & CO_ITERABLE_COROUTINE
-    return kind is AsyncGeneratorType
 
 
 def _is_stream_for(run: Run, given: object) -> bool:

@@ -284,11 +284,10 @@ class Recorder:
         if self.tape is None:
             self._settle(end_ns, requested, None, stopped)
             return
-        self.tape.end()
+        under_way = self.tape.end()
         self.end_ns = end_ns
         # What follows from it is worked out when somebody looks.
-        self.closing = (end_ns, requested, self.tape.requested_ns, stopped)
-        self.tape.requested_ns = None
+        self.closing = (end_ns, requested, under_way, stopped)
 
     def _settle(
         self,
@@ -298,13 +297,16 @@ class Recorder:
         stopped: bool,  # noqa: FBT001
     ) -> None:
         """Work out what the end means, when all stamps before it are in the books."""
-        if self.streamed and requested is None and self.start_ns is not None:
+        start = self.start_ns
+        if self.streamed and requested is None and start is not None:
             requested = end_ns if under_way is None else under_way
         if requested is not None and not stopped:
             self.consumer_ns += self._given_until(requested)
-        if stopped or self.start_ns is None:
+            start = self.start_ns
+        if stopped or start is None:
             end_ns = self._last_produced()
-        self.end_ns = max(end_ns, self._start_or_call())
+            start = self._start_or_call()
+        self.end_ns = end_ns if end_ns > start else start  # noqa: FURB136 - max() costs ten times that
 
     def _last_produced(self) -> int:
         return self._start_or_call() if self.produced_ns is None else self.produced_ns

@@ -44,6 +44,9 @@ stream_steps: set[CodeType] = set()
 steps_on_stack: dict[int, Run] = {}
 call_steps: set[CodeType] = set()
 
+# How a run ends that the caller stopped.
+_BY_THE_CALLER = ("stopped", "unconsumed")
+
 _process = os.urandom(6).hex()
 _numbers = itertools.count(1)
 
@@ -125,7 +128,7 @@ class Run(Recorder):
         if self.start_ns is None:
             self.start_ns = self.call_ns
         self.value_reading = UNREAD if works_later else read_value(value, self.options)
-        self._finish("completed", end_ns, in_finaliser=in_finaliser)
+        self.finish("completed", end_ns, in_finaliser=in_finaliser)
 
     def raised(
         self,
@@ -151,11 +154,7 @@ class Run(Recorder):
         outcome = outcome_of(error, stop)
         if outcome in {"failed", "cancelled"}:
             self.error = bounded_text(_log.type_name(type(error)))
-        self._finish(outcome, end_ns, requested)
-
-    def exhausted(self, requested: int, end_ns: int) -> None:
-        """End a stream that had nothing more to give for this request."""
-        self._finish("completed", end_ns, requested)
+        self.finish(outcome, end_ns, requested)
 
     def stopped(self, *, in_finaliser: bool = False) -> None:
         """End because the caller stopped: it closed, broke out, dropped it or never asked."""
@@ -164,9 +163,9 @@ class Run(Recorder):
             self.flush()
             asked = asked or self.chunk_count > 0
         outcome: Outcome = "stopped" if asked else "unconsumed"
-        self._finish(outcome, self.call_ns, in_finaliser=in_finaliser)
+        self.finish(outcome, self.call_ns, in_finaliser=in_finaliser)
 
-    def _finish(
+    def finish(
         self,
         outcome: Outcome,
         end_ns: int,
@@ -179,24 +178,19 @@ class Run(Recorder):
         if not is_ours and (self.end_ns is not None or self.process == _process):
             return  # over, or about to be; a run of the process we were forked from ends unheard
         try:
-            self.close_stamps(
-                end_ns,
-                requested,
-                stopped=outcome == "stopped" or outcome == "unconsumed",  # noqa: PLR1714 - a set costs more
-            )
+            self.close_stamps(end_ns, requested, stopped=outcome in _BY_THE_CALLER)
             self.requested_ns = None
             self.outcome = outcome  # last: from here on the result is the finished one
             if steps_on_stack:
                 steps_on_stack.pop(self.number, None)
-            if is_ours:
+            is_awaited = self.captures or self.options.sinks or _sinks.global_sinks or self.scopes
+            if is_awaited and is_ours:
                 self._deliver(in_finaliser=in_finaliser)
         except Exception as error:  # noqa: BLE001 - our own failure never reaches the program
             _log.failure(f"Finishing the measurement of {self.options.name!r} failed", error)
 
     def _deliver(self, *, in_finaliser: bool) -> None:
         sinks = _sinks.sinks_for(self.options.sinks)
-        if not sinks and not self.captures and self.scopes is None:
-            return
         result = self.result()
         for results in self.captures:
             results.append(result)

@@ -72,7 +72,7 @@ def check_sink(sink: Sink) -> Sink:
     return sink
 
 
-_global_sinks: tuple[SinkEntry, ...] = ()
+global_sinks: tuple[SinkEntry, ...] = ()
 _change = threading.Lock()
 
 
@@ -93,11 +93,11 @@ def add_sink(sink: Sink) -> None:
 
     .. versionadded:: 0.1.0
     """
-    global _global_sinks  # noqa: PLW0603 - the process-wide list, replaced as a whole
+    global global_sinks  # noqa: PLW0603 - the process-wide list, replaced as a whole
     check_sink(sink)
     with _change:
-        if all(entry.sink != sink for entry in _global_sinks):
-            _global_sinks = (*_global_sinks, SinkEntry(sink))
+        if all(entry.sink != sink for entry in global_sinks):
+            global_sinks = (*global_sinks, SinkEntry(sink))
 
 
 def remove_sink(sink: Sink) -> None:
@@ -106,17 +106,17 @@ def remove_sink(sink: Sink) -> None:
 
     .. versionadded:: 0.1.0
     """
-    global _global_sinks  # noqa: PLW0603 - as above
+    global global_sinks  # noqa: PLW0603 - as above
     with _change:
-        _global_sinks = tuple(entry for entry in _global_sinks if entry.sink != sink)
+        global_sinks = tuple(entry for entry in global_sinks if entry.sink != sink)
 
 
 def sinks_for(own: tuple[SinkEntry, ...]) -> tuple[SinkEntry, ...]:
     """Give a decorator's own sinks and the global ones, each once."""
-    if not own or not _global_sinks:
-        return own or _global_sinks
+    if not own or not global_sinks:
+        return own or global_sinks
     known = [_behind(entry.sink) for entry in own]
-    return own + tuple(entry for entry in _global_sinks if _behind(entry.sink) not in known)
+    return own + tuple(entry for entry in global_sinks if _behind(entry.sink) not in known)
 
 
 def _behind(sink: Sink) -> Sink:

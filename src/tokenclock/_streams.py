@@ -262,8 +262,6 @@ def _hands(kind: type) -> dict[str, Any]:
 
 def _is_helper(kind: type) -> bool:
     """Whether this is what an SDK's streaming helper gives, with methods that read on their own."""
-    if kind.__module__ == "builtins":
-        return False
     return ".lib.streaming." in f"{kind.__module__}."
 
 
@@ -312,24 +310,34 @@ _compiled_class_for = ClassesByOriginal(
 
 def measured_stream(original: object, run: Run, *, observed: bool) -> Any:
     """Open *run* for *original*, and give the measured stream that stands in for it."""
-    if takes(run.clock) and is_compilable(type(original)) and not run.lends_context:
+    if (
+        takes(run.clock)
+        and is_compilable(type(original))
+        and (run.scopes is None or not run.lends_context)
+    ):
         run.open_stream(compiled_tape(run.options))
-    else:
-        run.open_stream(Tape(run.clock))
-        steps_on_stack[run.number] = run
+        return _compiled_around(original, run, observed, None)
+    run.open_stream(Tape(run.clock))
+    steps_on_stack[run.number] = run
     return stream_around(original, run, observed=observed)
 
 
 def stream_around(original: object, run: Run, *, observed: bool, owner: object = None) -> Any:
     """Give the measured stream that stands in for *original*; *run* has been opened for it."""
     kind: Any = type(original)
-    tape = run.tape
-    if type(tape) is not Tape and is_compilable(kind):
-        stream = _compiled_class_for(kind)(original, run, tape, observed, owner)
-    else:
-        stream = _class_for(kind)(original, run, observed=observed, owner=owner)
-        _put_in_hands(stream, original, run)
+    if type(run.tape) is not Tape and is_compilable(kind):
+        return _compiled_around(original, run, observed, owner)
+    stream = _class_for(kind)(original, run, observed=observed, owner=owner)
+    _put_in_hands(stream, original, run)
     if owner is None and _is_helper(kind):
+        _rebuild_text_stream(stream, kind)
+    return stream
+
+
+def _compiled_around(original: object, run: Run, observed: bool, owner: object) -> Any:  # noqa: FBT001 - in C it has no name
+    kind: Any = type(original)
+    stream = _compiled_class_for(kind)(original, run, run.tape, observed, owner)
+    if owner is None and kind.__module__ != "builtins" and _is_helper(kind):
         _rebuild_text_stream(stream, kind)
     return stream
 

@@ -46,11 +46,17 @@ class Tape:
         del pending[:count]
         return taken
 
-    def end(self) -> None:
-        """Take no chunk from now on: the run is over."""
+    def end(self) -> int | None:
+        """
+        Take no chunk from now on: the run is over.
+
+        Gives when the request that was under way was made; it is no longer.
+        """
+        under_way = self.requested_ns
+        self.requested_ns = self.plain = None
         if self._left is None:
-            self.plain = None
             self._left = self.take()
+        return under_way
 
 
 _NOTHING: array[Any] = array("Q")

@@ -80,7 +80,7 @@ def test_an_installed_exporter_hears_of_every_call() -> None:
     assert exporter.uninstall()
     call()
     assert (len(exporter.results), len(exporter.begun)) == (2, 2)
-    assert (_sinks._global_sinks, _hooks.call_hooks) == ((), ())
+    assert (_sinks.global_sinks, _hooks.call_hooks) == ((), ())
 
 
 def test_results_come_on_a_thread_of_their_own() -> None:
@@ -127,7 +127,7 @@ def test_threads_that_install_at_once_install_once() -> None:
 
     assert exporter.uninstall()
     assert (len(exporter.results), len(exporter.begun)) == (1, 1)
-    assert _sinks._global_sinks == ()
+    assert _sinks.global_sinks == ()
 
 
 def test_an_exporter_is_installed_for_a_block() -> None:
@@ -159,7 +159,7 @@ def test_an_exporter_may_have_a_sink_only_or_a_hook_only() -> None:
         assert _hooks.call_hooks == ()
         call()
     with OnlyHook() as only_hook:
-        assert _sinks._global_sinks == ()
+        assert _sinks.global_sinks == ()
         call()
         assert only_hook.flush()
 
@@ -199,7 +199,7 @@ def test_uninstall_gives_up_in_time() -> None:
     call()
     assert not exporter.flush(0.01)
     assert not exporter.uninstall(0.01)
-    assert _sinks._global_sinks == ()
+    assert _sinks.global_sinks == ()
     may_go.set()
 
     assert exporter.flush()
