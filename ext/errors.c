@@ -63,9 +63,11 @@ raise_again(PyObject *error, PyObject *told)
         return;
     }
     PyObject *newer = take_exception();
-    if (error != NULL && error != newer) {
+    PyObject *context = PyException_GetContext(newer);
+    if (error != NULL && error != newer && context == NULL) {
         PyException_SetContext(newer, Py_NewRef(error));
     }
+    Py_XDECREF(context);
     Py_XDECREF(error);
     give_exception(newer);
 }

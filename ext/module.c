@@ -72,7 +72,26 @@ held_between(PyObject *Py_UNUSED(module), PyObject *object)
     return PyLong_FromLongLong((int64_t)held);
 }
 
+PyDoc_STRVAR(time_of_looks_doc,
+"time_of_looks(count, /)\n--\n\n"
+"Give how many nanoseconds so many looks at the clock take: a token takes two.");
+
+static PyObject *
+time_of_looks(PyObject *Py_UNUSED(module), PyObject *object)
+{
+    long count = PyLong_AsLong(object);
+    if (count == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    int64_t begun = monotonic_ns(), now = begun;
+    for (long looks = 0; looks < count; looks++) {
+        now = monotonic_ns();
+    }
+    return PyLong_FromLongLong(now - begun);
+}
+
 static PyMethodDef module_methods[] = {
+    {"time_of_looks", time_of_looks, METH_O, time_of_looks_doc},
     {"held_between", held_between, METH_O, held_between_doc},
     {"connect", connect, METH_VARARGS, connect_doc},
     {"steps_under_way", steps_under_way, METH_NOARGS, steps_under_way_doc},
@@ -182,6 +201,7 @@ module_free(void *module)
 {
     State *state = state_of(module);
     (void)module_clear(module);
+    clear_free_steps(state);
     Py_CLEAR(state->step_type);
     Py_CLEAR(state->clock);
     Py_CLEAR(state->name_read);

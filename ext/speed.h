@@ -14,6 +14,9 @@
 #define NOT_ASKED (-1) /* no request is under way; stamps are never negative */
 
 typedef struct body Body;
+typedef struct step Step;
+
+#define MOST_FREE_STEPS 16
 
 /* What one interpreter has of this module. */
 typedef struct {
@@ -44,6 +47,9 @@ typedef struct {
     PyObject *in_finaliser; /* keywords of a call: ("in_finaliser",) */
     /* The streams one of whose steps is on some stack; the last one to begin comes first. */
     Body *under_way;
+    /* Steps that are over, for the next ones: each token of an async stream takes one. */
+    Step *free_steps[MOST_FREE_STEPS];
+    int free_step_count;
 } State;
 
 /* The stamps of one run that nobody has looked at yet. */
@@ -146,9 +152,41 @@ ask(Tape *tape, Request *request)
 /* Whether this is a Tape. */
 int is_tape(PyObject *object);
 
-/* Put a chunk that came for a request where it belongs: -1 with an exception set if that raised,
- * which only a clock or an interrupt does. */
-int chunk_came(Body *self, PyObject *chunk, const Request *request);
+/* Whether a chunk is one token, by its exact type; empty text is none. */
+static inline int
+is_plain(PyObject *chunk, PyTypeObject *kind)
+{
+    if (kind == &PyUnicode_Type) {
+        return PyUnicode_GET_LENGTH(chunk) != 0;
+    }
+    if (kind == &PyBytes_Type) {
+        return PyBytes_GET_SIZE(chunk) != 0;
+    }
+    return kind == &PyLong_Type; /* the id of a token, which may be 0 */
+}
+
+/* Put a chunk that arrived for a request where it belongs: -1 with an exception set if that raised,
+ * which only an interrupt does. */
+int look_at_chunk(Body *self, PyObject *chunk, const Request *request, int64_t arrived);
+
+/* A chunk came: the same, at once for most. */
+static inline int
+chunk_came(Body *self, PyObject *chunk, const Request *request)
+{
+    Tape *tape = self->tape;
+    int64_t arrived = now_ns(tape);
+    PyTypeObject *kind = Py_TYPE(chunk);
+    if (arrived < 0) {
+        return -1;
+    }
+    if (kind == tape->plain && tape->count < tape->capacity - 2 && is_plain(chunk, kind)) {
+        tape->stamps[tape->count++] = request->requested;
+        tape->stamps[tape->count++] = arrived;
+        tape->requested = NOT_ASKED;
+        return 0;
+    }
+    return look_at_chunk(self, chunk, request, arrived);
+}
 
 /* --- steps on the stack ------------------------------------------------------------------------ */
 
@@ -216,6 +254,8 @@ PyObject *stop_iteration_with(PyObject *value);
 /* Make the awaitable of one step; steals *awaitable*. */
 typedef enum { STEP_NEXT, STEP_THROW, STEP_CLOSE } StepKind;
 PyObject *step_around(Body *self, PyObject *awaitable, StepKind kind);
+/* Give the memory of steps back that are over. */
+void clear_free_steps(State *state);
 
 /* Whether the stream is whole: NULL with an exception set where the collector took it apart. */
 static inline int

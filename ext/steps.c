@@ -10,7 +10,7 @@
 
 typedef enum { NEW, BEGUN, OVER } Progress;
 
-typedef struct {
+struct step {
     PyObject_HEAD
     Body *stream;
     PyObject *awaitable; /* what the original gave */
@@ -19,7 +19,21 @@ typedef struct {
     Request request;
     StepKind kind;
     Progress progress;
-} Step;
+};
+
+static Step *
+new_step(State *state)
+{
+    PyTypeObject *type = state->step_type;
+    if (state->free_step_count == 0) {
+        return (Step *)type->tp_alloc(type, 0);
+    }
+    Step *step = state->free_steps[--state->free_step_count];
+    (void)PyObject_Init((PyObject *)step, type);
+    step->driven = step->weak_references = NULL;
+    PyObject_GC_Track(step);
+    return step;
+}
 
 PyObject *
 step_around(Body *self, PyObject *awaitable, StepKind kind)
@@ -28,8 +42,7 @@ step_around(Body *self, PyObject *awaitable, StepKind kind)
     if (!PyCoro_CheckExact(awaitable) && (methods == NULL || methods->am_await == NULL)) {
         return awaitable; /* which cannot be awaited: that is for Python to say */
     }
-    PyTypeObject *type = self->tape->state->step_type;
-    Step *step = (Step *)type->tp_alloc(type, 0);
+    Step *step = new_step(self->tape->state);
     if (step == NULL) {
         Py_DECREF(awaitable);
         return NULL;
@@ -264,6 +277,25 @@ step_itself(PyObject *self)
     return Py_NewRef(self);
 }
 
+/* ``await`` asks this of bare coroutines alone: two awaits would meet in one body. */
+static PyObject *
+step_await(Step *self)
+{
+    if (self->progress == BEGUN && self->awaitable != NULL
+        && PyCoro_CheckExact(self->awaitable)) {
+        PyObject *waits_for = PyObject_GetAttrString(self->awaitable, "cr_await");
+        int is_awaited = waits_for != NULL && waits_for != Py_None;
+        Py_XDECREF(waits_for);
+        if (is_awaited) {
+            PyErr_SetString(PyExc_RuntimeError, "coroutine is being awaited already");
+        }
+        if (PyErr_Occurred()) {
+            return NULL;
+        }
+    }
+    return Py_NewRef((PyObject *)self);
+}
+
 /* --- its life ------------------------------------------------------------------------------------ */
 
 static int
@@ -295,8 +327,25 @@ step_dealloc(Step *self)
         PyObject_ClearWeakRefs((PyObject *)self);
     }
     (void)step_clear(self);
-    type->tp_free(self);
+    State *state = PyType_GetModuleState(type);
+    if (state != NULL && state->free_step_count < MOST_FREE_STEPS) {
+        state->free_steps[state->free_step_count++] = self;
+    }
+    else {
+        if (state == NULL) {
+            PyErr_Clear(); /* the interpreter takes its modules down */
+        }
+        type->tp_free(self);
+    }
     Py_DECREF(type);
+}
+
+void
+clear_free_steps(State *state)
+{
+    while (state->free_step_count > 0) {
+        PyObject_GC_Del(state->free_steps[--state->free_step_count]);
+    }
 }
 
 static PyMethodDef step_methods[] = {
@@ -324,7 +373,7 @@ static PyType_Slot step_slots[] = {
     {Py_tp_repr, step_repr},
     {Py_tp_iter, step_itself},
     {Py_tp_iternext, step_next},
-    {Py_am_await, step_itself},
+    {Py_am_await, step_await},
     {Py_am_send, step_am_send},
     {Py_tp_methods, step_methods},
     {Py_tp_members, step_members},

@@ -88,6 +88,9 @@ body_dealloc(Body *self)
         return; /* somebody has it again */
     }
     PyObject_GC_UnTrack(self);
+    if (self->tape != NULL) {
+        step_ends(self, self->is_under_way); /* nothing is left on the list of what is gone */
+    }
     if (self->weak_references != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }

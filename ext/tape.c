@@ -38,6 +38,9 @@ append(Tape *tape, int64_t requested, int64_t arrived)
 {
     if (tape->count == tape->capacity) {
         Py_ssize_t capacity = tape->capacity ? 2 * (tape->capacity / 8) * 5 : FIRST_CAPACITY;
+        if (capacity > tape->batch && tape->count < tape->batch) {
+            capacity = tape->batch; /* full is then when it is to be looked at */
+        }
         if (resize(tape, capacity) < 0) {
             tape->lost++;
             return;
@@ -45,19 +48,6 @@ append(Tape *tape, int64_t requested, int64_t arrived)
     }
     tape->stamps[tape->count++] = requested;
     tape->stamps[tape->count++] = arrived;
-}
-
-/* Whether a chunk is one token, by its exact type; empty text is none. */
-static inline int
-is_plain(PyObject *chunk, PyTypeObject *kind)
-{
-    if (kind == &PyUnicode_Type) {
-        return PyUnicode_GET_LENGTH(chunk) != 0;
-    }
-    if (kind == &PyBytes_Type) {
-        return PyBytes_GET_SIZE(chunk) != 0;
-    }
-    return kind == &PyLong_Type; /* the id of a token, which may be 0 */
 }
 
 /* Whether text looks like raw server-sent events, which Python's reader warns of. */
@@ -116,13 +106,9 @@ call_read(Body *self, PyObject *chunk, const Request *request, int64_t arrived)
 }
 
 int
-chunk_came(Body *self, PyObject *chunk, const Request *request)
+look_at_chunk(Body *self, PyObject *chunk, const Request *request, int64_t arrived)
 {
     Tape *tape = self->tape;
-    int64_t arrived = now_ns(tape);
-    if (arrived < 0) {
-        return -1;
-    }
     PyTypeObject *kind = Py_TYPE(chunk);
     int result = 0;
     if (kind == tape->plain && is_plain(chunk, kind)) {
@@ -141,7 +127,9 @@ chunk_came(Body *self, PyObject *chunk, const Request *request)
             result = call_read(self, chunk, request, arrived);
         }
     }
-    tape->requested = NOT_ASKED;
+    if (result == 0) {
+        tape->requested = NOT_ASKED;
+    }
     return result;
 }
 
