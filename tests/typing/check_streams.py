@@ -11,7 +11,7 @@ from collections.abc import (
     Iterable,
     Iterator,
 )
-from typing import Any
+from typing import Any, Literal
 
 from typing_extensions import assert_type
 
@@ -22,6 +22,7 @@ from tokenclock import (
     MeasuredStream,
     MetricsResult,
     Reading,
+    driver,
     measure,
     metrics_of,
 )
@@ -146,3 +147,8 @@ def metrics(
     assert_type(metrics_of(async_stream), MetricsResult[None])
     assert_type(metrics_of(observed), MetricsResult[Any] | None)
     metrics_of()  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+
+
+def which_driver() -> None:
+    """The name of the driver is one of two."""
+    assert_type(driver, Literal["compiled", "python"])

@@ -1,0 +1,116 @@
+"""Which driver reads a stream, and that nobody has to know."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+from driving import run_python
+from tokenclock import _driver, driver, measure, observe
+from tokenclock._hooks import CallScope, add_hook
+from tokenclock._proxy import StandIn
+from tokenclock.testing import FakeClock
+
+IS_BUILT = find_spec("tokenclock._speed") is not None
+WANTS_PYTHON = os.environ.get("TOKENCLOCK_PURE_PYTHON", "") not in {"", "0"}
+SAY = "import sys, tokenclock; print(tokenclock.driver, 'tokenclock._speed' in sys.modules)"
+
+
+def tokens() -> Iterator[str]:
+    yield "a"
+
+
+def is_compiled(stream: object) -> bool:
+    """Whether the compiled driver reads this measured stream."""
+    return not issubclass(type(stream), StandIn)
+
+
+class Lending(CallScope):
+    has_context = True
+
+
+class Coroutines:
+    def __aiter__(self) -> Coroutines:
+        return self
+
+    async def __anext__(self) -> str:
+        raise StopAsyncIteration
+
+
+class Awaitables:
+    def __aiter__(self) -> Awaitables:
+        return self
+
+    def __anext__(self) -> Any:
+        return Coroutines().__anext__()
+
+
+async def agenerator() -> AsyncIterator[str]:
+    yield "a"
+
+
+def test_the_driver_is_the_compiled_one_where_it_was_built() -> None:
+    """Without a word from the environment, what was built is what runs."""
+    expected = "compiled" if IS_BUILT and not WANTS_PYTHON else "python"
+    assert driver == expected
+    assert is_compiled(observe(tokens)()) is (driver == "compiled")
+
+
+@pytest.mark.parametrize("value", ["1", "yes"])
+def test_the_environment_chooses_python(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody loads the extension who does not want it."""
+    monkeypatch.setenv("TOKENCLOCK_PURE_PYTHON", value)
+    assert run_python(SAY) == "python False\n"
+
+
+@pytest.mark.parametrize("value", ["", "0"])
+def test_an_environment_that_does_not_say_no_leaves_it(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0 and nothing are no wish for pure Python."""
+    monkeypatch.setenv("TOKENCLOCK_PURE_PYTHON", value)
+    assert run_python(SAY) == ("compiled True\n" if IS_BUILT else "python False\n")
+
+
+def test_what_was_not_built_is_done_without() -> None:
+    """A platform without the extension measures all the same."""
+    printed = run_python(
+        """
+        import sys
+        sys.modules["tokenclock._speed"] = None
+        import tokenclock
+        stream = tokenclock.measure(iter("abc"))
+        print(tokenclock.driver, list(stream), stream.metrics.token_count)
+        """
+    )
+    assert printed == "python ['a', 'b', 'c'] 3\n"
+
+
+def test_a_clock_of_the_users_is_read_by_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiled driver reads the one clock that it knows."""
+    monkeypatch.setattr(_driver, "reads_any_clock", False)
+    assert not is_compiled(observe(tokens, clock=FakeClock())())
+    assert is_compiled(observe(tokens)()) is (driver == "compiled")
+
+
+def test_where_a_tracer_lends_a_context_python_drives() -> None:
+    """The steps of a body that runs in a lent context are Python's."""
+    add_hook(lambda _: Lending())
+    assert not is_compiled(observe(tokens)())
+
+
+def test_where_a_tracer_lends_none_nothing_changes() -> None:
+    """A hook that only looks costs a stream no driver."""
+    add_hook(lambda _: CallScope())
+    assert is_compiled(observe(tokens)()) is (driver == "compiled")
+
+
+def test_awaitables_of_an_unknown_kind_are_pythons() -> None:
+    """The compiled driver stands in for coroutines and for what async generators give."""
+    assert not is_compiled(measure(Awaitables()))
+    for known in (Coroutines(), agenerator()):
+        assert is_compiled(measure(known)) is (driver == "compiled")
