@@ -70,10 +70,11 @@ test-all: ## Run the suite on every Python from 3.10 to 3.13 that is here
 	echo "=== Pythons found:$${found:- none}; failed:$${failed:- none}"; \
 	test -n "$$found" && test -z "$$failed"
 
-bench: $(DEMO)/.package ## Measure what measuring and exporting cost, with both drivers
+bench: $(DEMO)/.package $(DEMO)/.clients ## Measure what measuring and exporting cost, with both drivers
 	$(DEMO)/bin/python benchmarks/overhead.py
 	TOKENCLOCK_PURE_PYTHON=1 $(DEMO)/bin/python benchmarks/overhead.py
 	$(DEMO)/bin/python benchmarks/scale.py
+	$(DEMO)/bin/python benchmarks/chunks.py
 	$(DEMO)/bin/python benchmarks/exporters.py
 
 peers: $(DEMO)/.package ## Compare what measuring costs with what others cost; installs each of them

@@ -284,6 +284,12 @@ tape_get_clock(Tape *tape, void *Py_UNUSED(closure))
     return Py_NewRef(tape->clock == NULL ? tape->state->clock : tape->clock);
 }
 
+static PyObject *
+tape_get_waits(Tape *tape, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(tape->count > 0 || tape->lost > 0);
+}
+
 static PyMethodDef tape_methods[] = {
     {"take", (PyCFunction)tape_take, METH_NOARGS, take_doc},
     {"end", (PyCFunction)tape_end, METH_NOARGS, end_doc},
@@ -293,6 +299,7 @@ static PyMethodDef tape_methods[] = {
 static PyGetSetDef tape_attributes[] = {
     {"requested_ns", (getter)tape_get_requested, (setter)tape_set_requested, NULL, NULL},
     {"plain", (getter)tape_get_plain, (setter)tape_set_plain, NULL, NULL},
+    {"waits", (getter)tape_get_waits, NULL, NULL, NULL},
     {"clock", (getter)tape_get_clock, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -37,7 +37,7 @@ class ChunkReader:
     """
 
     __slots__ = (
-        "_count_tokens", "_options", "_provider", "_read_chunk", "_totals", "has_failed",
+        "_count_tokens", "_known", "_options", "_provider", "_read_chunk", "_totals", "has_failed",
         "saw_unknown", "source",
     )  # fmt: skip
 
@@ -47,6 +47,7 @@ class ChunkReader:
         self._read_chunk: Callable[[Any], Any] | None = None
         self._totals: dict[int, int] = {}
         self._provider: ProviderReader | None = None
+        self._known: type | None = None
         self.saw_unknown = False
         self.has_failed = False
         self.source: TokenSource = "chunks"
@@ -93,6 +94,10 @@ class ChunkReader:
             return NOTHING
         # Types alone are asked: a class or a length of its own may be any code.
         kind = type(chunk)
+        if kind is self._known and self._provider is not None:
+            known = self._provider.read(chunk)
+            if known is not None:
+                return known
         for text in (str, bytes, bytearray):
             if issubclass(kind, text):
                 if kind is not bytearray and self._count_tokens is None:
@@ -104,6 +109,7 @@ class ChunkReader:
             self._provider = ProviderReader()
         known = self._provider.read(chunk)
         if known is not None:
+            self._known = kind
             return known
         self.saw_unknown = True
         if self._count_tokens is None:

@@ -159,10 +159,11 @@ class Recorder:
             if self.reader is None:
                 self.reader = ChunkReader(self.options)
             reading = self.reader.read(chunk)
-            with lock:
-                self.flush()
-                self._take_one(requested, arrived, reading)
             tape = self.tape
+            with lock:
+                if tape.waits:
+                    self.flush()
+                self._take_one(requested, arrived, reading)
             if reading is ONE_TOKEN and tape.plain is None and type(chunk) in PLAIN_TYPES:
                 self.saw_plain = True
                 tape.plain = type(chunk)

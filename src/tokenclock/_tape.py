@@ -15,7 +15,7 @@ class Tape:
 
     The tape of the Python hands; that of the compiled driver has the same interface. The hands
     use ``clock``, ``plain``, ``pending`` and ``requested_ns``, the recorder ``plain``,
-    ``requested_ns``, ``take`` and ``end``.
+    ``requested_ns``, ``waits``, ``take`` and ``end``.
 
     Attributes:
         plain: The exact type whose chunks, if true, are one token each and need no reading: that
@@ -33,6 +33,11 @@ class Tape:
         self.plain: type | None = None
         self.requested_ns: int | None = None
         self._left: array[int] | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether there are stamps to be taken."""
+        return bool(self.pending)
 
     def take(self) -> array[int]:
         """Give the stamps that wait, request and arrival in turn, and forget them."""

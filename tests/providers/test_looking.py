@@ -17,9 +17,11 @@ from tokenclock._providers._looking import (
     any_present,
     fields_of,
     first_of,
+    has_kept,
     is_filled,
     is_from,
     items_of,
+    keeps_fields,
     module_of,
     tokens_in,
     total_of,
@@ -175,6 +177,37 @@ def test_plain_values_have_no_fields(value: object) -> None:
 def test_a_mapping_that_is_no_dict_is_an_object() -> None:
     """Only dicts are read by their items: another mapping's may be any code."""
     assert fields_of(MappingProxyType({"model": "a"})).get("model") is None
+
+
+class Asked(Plain):
+    """It has an answer of its own to every question."""
+
+    __getattribute__ = tell
+
+
+@pytest.mark.parametrize("kind", [Plain, Loud, Data, SlottedBelow])
+def test_an_object_may_keep_its_fields(kind: type) -> None:
+    """Fields are in the dict of an object whose class does not say otherwise."""
+    assert keeps_fields(kind)
+
+
+@pytest.mark.parametrize("kind", [dict, Below, Slotted, Tuple, Asked, str, list, type(None)])
+def test_not_all_objects_keep_their_fields(kind: type) -> None:
+    """Slots, items and what runs code of its own are looked at in other ways."""
+    assert not keeps_fields(kind)
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        (None, False), ({}, False), ({"a": 1}, True), ({"a": None}, False), ({"b": 1}, False),
+        ({"a": ""}, True), (3, True),
+    ],
+)  # fmt: skip
+def test_what_is_kept_apart_is_asked_for_by_name(extra: Any, expected: object) -> None:
+    """A name is kept apart if there is a value for it, or if that cannot be told."""
+    assert has_kept(SimpleNamespace(__pydantic_extra__=extra), "a") is expected
+    assert has_kept(object(), "a") is False
 
 
 @pytest.mark.extras

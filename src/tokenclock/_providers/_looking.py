@@ -69,6 +69,8 @@ class _Slots:
 
 NO_FIELDS: Fields = _Nothing()
 _ABSENT: Any = object()
+# object's own look-up throughout: a __getattr__ or a get() of their own may be any code.
+_kept: Any = object.__getattribute__
 _LISTS = (list, tuple)
 _TEXTS = (str, bytes)
 
@@ -81,38 +83,54 @@ def fields_of(holder: Any) -> Fields:
     'a'
     """
     found: Fields
-    if type(holder) is dict:
+    kind = type(holder)
+    if kind is dict:
         found = holder
         return found
     if holder is None:
         return NO_FIELDS
-    # object's own look-up throughout: a __getattr__ or a get() of their own may be any code.
     try:
-        fields = object.__getattribute__(holder, "__dict__")
+        fields = _kept(holder, "__dict__")
     except AttributeError:
         return _fields_elsewhere(holder)
-    if issubclass(type(holder), dict):
+    if issubclass(kind, dict):
         return _fields_elsewhere(holder)
     # pydantic keeps apart what a server sent beyond the fields that a model declares.
     # Its models have a metaclass; asking other objects in vain would cost more than all of this.
-    extra = None if type(type(holder)) is type else _extra_of(holder)
-    if extra and type(extra) is dict:
-        return {**extra, **fields}
+    if type(kind) is not type:
+        try:
+            extra = _kept(holder, "__pydantic_extra__")
+        except AttributeError:
+            extra = None
+        if extra and type(extra) is dict:
+            return {**extra, **fields}
     found = fields or _fields_elsewhere(holder)
     return found
 
 
-def _extra_of(holder: object) -> Any:
+def has_kept(holder: object, name: str) -> bool:
+    """Whether a model keeps something of this name beyond the fields that it declares."""
     try:
-        return object.__getattribute__(holder, "__pydantic_extra__")
+        extra = _kept(holder, "__pydantic_extra__")
     except AttributeError:
-        return None
+        return False
+    return bool(extra) and (type(extra) is not dict or extra.get(name) is not None)
 
 
 def _fields_elsewhere(holder: Any) -> Fields:
     if issubclass(type(holder), dict):
         return dict(dict.items(holder))  # no method of its own class is called
     return NO_FIELDS if type(holder).__module__ == "builtins" else _Slots(holder)
+
+
+def keeps_fields(kind: type) -> bool:
+    """
+    Whether ``x.__dict__`` of an object of this type has fields of its own, and runs no code.
+
+    ``fields_of`` finds what is in there too; what is not may still be elsewhere.
+    """
+    has_own_look_up = type.__getattribute__(kind, "__getattribute__") is not _kept
+    return not has_own_look_up and type.__getattribute__(kind, "__dictoffset__") != 0
 
 
 def module_of(kind: type) -> str:
@@ -139,6 +157,8 @@ def items_of(value: object) -> Iterable[Any]:
 
 def is_filled(value: object) -> bool:
     """Whether this is text, or data, and there is some."""
+    if type(value) is str:  # as nearly always, and told sooner
+        return value != ""
     return isinstance(value, _TEXTS) and len(value) > 0
 
 

@@ -1,5 +1,9 @@
 """Anthropic's messages, from its own client, from Bedrock and from servers that speak like it."""
 
+# What is looked at is Any, and pyright does not know the type() of that.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from typing import Any
@@ -10,6 +14,7 @@ from tokenclock._providers._looking import (
     any_present,
     fields_of,
     is_filled,
+    keeps_fields,
     module_of,
     tokens_in,
     total_of,
@@ -42,12 +47,18 @@ _COUNTS = (
 )  # fmt: skip
 
 
+class _Nobody:
+    """What no event is."""
+
+
 class Anthropic:
     """Reads message events: one token for each delta of text, thought or tool input."""
 
-    __slots__ = ("_said",)
+    __slots__ = ("_said", "_usual")
 
     def __init__(self) -> None:
+        # The types of an event and of the delta in it that said text; most of a stream are such.
+        self._usual: tuple[type, type] = (_Nobody, _Nobody)
         # Each frame reports some counts, which replace those of the same name before.
         self._said: dict[str, Any] = {}
 
@@ -67,12 +78,18 @@ class Anthropic:
 
     def read(self, chunk: Any, /) -> Reading:
         """Read one event; those that the client derives from another are no tokens."""
+        if type(chunk) is self._usual[0] and _says_text(chunk, self._usual[1]):
+            return _TEXT
         fields = fields_of(chunk)
         event = fields.get("type")
         if event == "content_block_delta":
-            return _read_delta(fields_of(fields.get("delta")))
+            return self._read_delta(chunk, fields.get("delta"))
         if event == "content_block_start":
             return _read_start(fields_of(fields.get("content_block")))
+        return self._read_frame(event, fields)
+
+    def _read_frame(self, event: object, fields: Fields) -> Reading:
+        """Read an event around the content, or a whole message."""
         if event == "message_start":
             return self._read_opening(fields_of(fields.get("message")))
         if event == "message_delta":
@@ -82,6 +99,15 @@ class Anthropic:
         if event == "message_stop":
             return self._read_invocation(fields)
         return self._read_message(fields) if event == "message" else NOTHING
+
+    def _read_delta(self, chunk: object, delta: object) -> Reading:
+        said = fields_of(delta)
+        name, reading = _DELTAS.get(said.get("type"), ("", NOTHING))
+        if not is_filled(said.get(name)):
+            return NOTHING
+        if reading is _TEXT and keeps_fields(type(chunk)) and keeps_fields(type(delta)):
+            self._usual = type(chunk), type(delta)
+        return reading
 
     def _read_opening(self, message: Fields) -> Reading:
         """Read a message that has only begun: its output count is that of an answer to come."""
@@ -141,9 +167,14 @@ def _is_message_delta(fields: Fields) -> bool:
     return any_present(fields, ("usage",)) or any_present(delta, ("stop_reason",))
 
 
-def _read_delta(delta: Fields) -> Reading:
-    name, reading = _DELTAS.get(delta.get("type"), ("", NOTHING))
-    return reading if is_filled(delta.get(name)) else NOTHING
+def _says_text(event: Any, kind: type) -> bool:
+    """Whether an event that keeps its fields has a delta of this kind with text; nothing odd is."""
+    delta = event.__dict__.get("delta")
+    if type(delta) is not kind or event.__dict__.get("type") != "content_block_delta":
+        return False
+    said = delta.__dict__
+    text = said.get("text")
+    return said.get("type") == "text_delta" and type(text) is str and text != ""
 
 
 def _read_start(block: Fields) -> Reading:

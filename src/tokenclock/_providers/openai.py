@@ -5,6 +5,10 @@ Among them Azure, Groq, DeepSeek, Together, vLLM, SGLang, llama.cpp and LiteLLM;
 and xllamacpp give the same as dicts.
 """
 
+# What is looked at is Any, and pyright does not know the type() of that.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from typing import Any
@@ -16,8 +20,10 @@ from tokenclock._providers._looking import (
     any_present,
     fields_of,
     first_of,
+    has_kept,
     is_filled,
     items_of,
+    keeps_fields,
     module_of,
     tokens_in,
     usage_or_none,
@@ -44,9 +50,10 @@ class OpenAI:
         saw_choices: Whether one chunk carried tokens of several choices.
     """
 
-    __slots__ = ("_model", "_usual", "_usual_said", "saw_choices")
+    __slots__ = ("_alike", "_model", "_usual", "_usual_said", "saw_choices")
 
     def __init__(self) -> None:
+        self._alike: Alike | None = None  # not None once there was a token
         self._model = Words()
         # The latest reading that said nothing else; most chunks of a stream are alike.
         self._usual = Reading()
@@ -68,6 +75,9 @@ class OpenAI:
 
     def read(self, chunk: Any, /) -> Reading:
         """Read a chunk, or an event of the helper: its raw chunk counts, its typed twin not."""
+        alike = self._alike
+        if alike is not None and type(chunk) is alike.kind and alike.fits(chunk):
+            return alike.reading
         fields = fields_of(chunk)
         choices = fields.get("choices", _ABSENT)
         if choices is _ABSENT:
@@ -92,7 +102,10 @@ class OpenAI:
             index = place if type(place) is int else 0
         if tokens > 1:
             self.saw_choices = True
-        return self._reading(fields, (tokens, index, channel), finish)
+        reading = self._reading(fields, (tokens, index, channel), finish)
+        if alike is None and tokens == 1:
+            self._alike = Alike(chunk, reading)
+        return reading
 
     def _reading(
         self, fields: Fields, said: tuple[int, int, Channel | None], finish: str | None
@@ -120,6 +133,52 @@ class OpenAI:
             model=bounded_text(fields.get("model")) or None,
             finish_reason=finish,
         )
+
+
+class Alike:
+    """
+    Tells the chunks that differ from an earlier one in their text and in nothing else.
+
+    Most chunks of a stream are such, and telling so takes a third of the time that reading takes.
+
+    Args:
+        chunk: One that carries one token.
+        reading: What it says, and what those that fit say.
+
+    Attributes:
+        kind: The type of those that may fit; ``None`` if none does.
+    """
+
+    __slots__ = ("_choice", "_delta", "_index", "_model", "kind", "reading")
+
+    def __init__(self, chunk: Any, reading: Reading) -> None:
+        fields = fields_of(chunk)
+        choices = fields.get("choices")
+        choice = choices[0] if type(choices) is list else None
+        delta = fields_of(choice).get("delta")
+        kinds = (type(chunk), type(choice), type(delta))
+        says_text = reading == (1, None, reading.choice, "text", None, reading.model, None)
+        self.kind = kinds[0] if says_text and all(map(keeps_fields, kinds)) else None
+        self._choice, self._delta = kinds[1:]
+        self._index, self._model = reading.choice, fields.get("model")
+        self.reading = reading
+
+    def fits(self, chunk: Any) -> bool:
+        """Whether a chunk of this kind is such; what is odd is not."""
+        fields = chunk.__dict__
+        choices, model = fields.get("choices"), fields.get("model")
+        if type(choices) is not list or len(choices) != 1 or type(choices[0]) is not self._choice:
+            return False
+        if type(model) is not str or model != self._model or fields.get("usage", 0) is not None:
+            return False
+        if fields.get("x_groq") is not None or has_kept(chunk, "x_groq"):
+            return False
+        choice = choices[0].__dict__
+        delta = choice.get("delta")
+        if type(delta) is not self._delta or choice.get("index") is not self._index:
+            return False
+        content = delta.__dict__.get("content")
+        return type(content) is str and content != "" and choice.get("finish_reason", 0) is None
 
 
 def usage_in(fields: Fields) -> Usage | None:
