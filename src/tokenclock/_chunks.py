@@ -90,14 +90,14 @@ class ChunkReader:
         return self._plain(chunk)
 
     def _plain(self, chunk: object) -> Reading:
+        known = self._by_provider(chunk) if type(chunk) is self._known else None
+        return self._by_type(chunk) if known is None else known
+
+    def _by_type(self, chunk: object) -> Reading:
         if chunk is None:
             return NOTHING
         # Types alone are asked: a class or a length of its own may be any code.
         kind = type(chunk)
-        if kind is self._known and self._provider is not None:
-            known = self._provider.read(chunk)
-            if known is not None:
-                return known
         for text in (str, bytes, bytearray):
             if issubclass(kind, text):
                 if kind is not bytearray and self._count_tokens is None:
@@ -105,16 +105,22 @@ class ChunkReader:
                 return ONE_TOKEN if text.__len__(cast("Any", chunk)) else NOTHING
         if issubclass(kind, int):  # the id of a token
             return ONE_TOKEN
-        if self._provider is None:
-            self._provider = ProviderReader()
-        known = self._provider.read(chunk)
+        known = self._by_provider(chunk)
         if known is not None:
-            self._known = kind
             return known
         self.saw_unknown = True
         if self._count_tokens is None:
             self._warn_unknown(chunk)
         return ONE_TOKEN
+
+    def _by_provider(self, chunk: object) -> Reading | None:
+        """Read what is of a known provider's shape; the next of its type is looked at here first."""
+        if self._provider is None:
+            self._provider = ProviderReader()
+        known = self._provider.read(chunk)
+        if known is not None:
+            self._known = type(chunk)
+        return known
 
     def _growth(self, reading: Reading) -> int:
         total = reading.total_tokens or 0
