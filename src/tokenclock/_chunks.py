@@ -114,7 +114,7 @@ class ChunkReader:
         return ONE_TOKEN
 
     def _by_provider(self, chunk: object) -> Reading | None:
-        """Read what is of a known provider's shape; the next of its type is looked at here first."""
+        """Read what is of the shape of a known provider; the next of its type comes here first."""
         if self._provider is None:
             self._provider = ProviderReader()
         known = self._provider.read(chunk)
