@@ -190,12 +190,12 @@ class ValueReading(NamedTuple):
 UNREAD = ValueReading()
 
 # Values of exactly these types say nothing of their tokens.
-_SILENT = frozenset({bool, bytes, float, int, str, tuple, type(None)})
+SILENT = frozenset({bool, bytes, float, int, str, tuple, type(None)})
 
 
 def read_value(value: object, options: Options) -> ValueReading:
     """Give the reading of a value that a call returned; never raises an ``Exception``."""
-    reading = UNREAD if type(value) in _SILENT else _known_value(value)
+    reading = UNREAD if type(value) in SILENT else _known_value(value)
     if options.count_tokens is not None:
         try:
             counted = as_count(options.count_tokens(value))

@@ -62,7 +62,8 @@ class Handover:
             streams, kind = run.options.streams, type(given)
             # The two most common shapes come first.
             if kind in _PLAIN_VALUES and not streams:
-                return self._plain(run, given, now_ns)
+                run.returned(given, now_ns)
+                return given if self._observed else run.result_with(given)
             if kind in _GENERATORS and streams is not False and not _is_awaitable_generator(given):
                 if run.start_ns is not None:
                     run.handed_over(now_ns)
@@ -89,7 +90,8 @@ class Handover:
             if name is not None:
                 return self._container(run, given, name, now_ns)
         if type(given) is dict and not run.options.streams:
-            return self._plain(run, given, now_ns)
+            run.returned(given, now_ns)
+            return given if self._observed else run.result_with(given)
         if _is_mock(given):
             return self._value(run, given, now_ns)
         if is_awaitable(given) and not _is_stream_for(run, given):
@@ -98,10 +100,6 @@ class Handover:
             run.handed_over(now_ns)
             return measured_stream(given, run, observed=self._observed)
         return self._prepared_or_value(run, given, now_ns)
-
-    def _plain(self, run: Run, value: object, now_ns: int) -> Any:
-        run.returned(value, now_ns)
-        return value if self._observed else run.result_with(value)
 
     def _prepared_or_value(self, run: Run, given: object, now_ns: int) -> Any:
         """Give what stands in for an SDK's preparation of a stream; any other object is a value."""

@@ -50,6 +50,7 @@ class Recorder:
 
     Attributes:
         tape: Where the driver of a stream writes; ``None`` for a value.
+        streamed: Whether this run is a stream's; set with *tape*.
         requested_ns: When the request that is under way was made, else ``None``; a stream's is on
             its tape.
         start_ns: When the function's own code could first run; ``None`` until then.
@@ -86,11 +87,6 @@ class Recorder:
         self.closing: tuple[int, int | None, int | None, bool] | None = None
         self.lock: RLock | None = None
         self.tape: Any = None
-
-    def open_stream(self, tape: Any) -> None:
-        """Let a driver write on *tape*: from here on the run is a stream's."""
-        self.tape = tape
-        self.streamed = True
 
     def _open_books(self) -> RLock:
         """Begin to keep account of the stream, the first time that anybody looks."""

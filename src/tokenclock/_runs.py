@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenclock import _hooks, _log, _sinks
 from tokenclock._attributes import Attributes
-from tokenclock._chunks import UNREAD, read_value
+from tokenclock._chunks import SILENT, UNREAD, read_value
 from tokenclock._driver import speed
 from tokenclock._reading import bounded_text
 from tokenclock._recorder import Recorder
@@ -127,7 +127,9 @@ class Run(Recorder):
         self.works_later = works_later
         if self.start_ns is None:
             self.start_ns = self.call_ns
-        self.value_reading = UNREAD if works_later else read_value(value, self.options)
+        says_nothing = type(value) in SILENT and self.options.count_tokens is None
+        unread = works_later or says_nothing
+        self.value_reading = UNREAD if unread else read_value(value, self.options)
         self.finish("completed", end_ns, in_finaliser=in_finaliser)
 
     def raised(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from inspect import isfunction
+from types import AsyncGeneratorType, GeneratorType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tokenclock._compiled import compiled_bases, compiled_names, compiled_tape, is_compilable
@@ -310,34 +311,29 @@ _compiled_class_for = ClassesByOriginal(
 
 def measured_stream(original: object, run: Run, *, observed: bool) -> Any:
     """Open *run* for *original*, and give the measured stream that stands in for it."""
-    if (
-        takes(run.clock)
-        and is_compilable(type(original))
-        and (run.scopes is None or not run.lends_context)
-    ):
-        run.open_stream(compiled_tape(run.options))
-        return _compiled_around(original, run, observed, None)
-    run.open_stream(Tape(run.clock))
+    kind = type(original)
+    if takes(run.clock) and is_compilable(kind) and (run.scopes is None or not run.lends_context):
+        run.tape, run.streamed = compiled_tape(run.options), True
+        stream = _compiled_class_for(kind)(original, run, run.tape, observed, None)
+        if kind not in _GENERATORS and _is_helper(kind):
+            _rebuild_text_stream(stream, kind)
+        return stream
+    run.tape, run.streamed = Tape(run.clock), True
     steps_on_stack[run.number] = run
     return stream_around(original, run, observed=observed)
+
+
+_GENERATORS = frozenset({AsyncGeneratorType, GeneratorType})
 
 
 def stream_around(original: object, run: Run, *, observed: bool, owner: object = None) -> Any:
     """Give the measured stream that stands in for *original*; *run* has been opened for it."""
     kind: Any = type(original)
     if type(run.tape) is not Tape and is_compilable(kind):
-        return _compiled_around(original, run, observed, owner)
+        return _compiled_class_for(kind)(original, run, run.tape, observed, owner)
     stream = _class_for(kind)(original, run, observed=observed, owner=owner)
     _put_in_hands(stream, original, run)
     if owner is None and _is_helper(kind):
-        _rebuild_text_stream(stream, kind)
-    return stream
-
-
-def _compiled_around(original: object, run: Run, observed: bool, owner: object) -> Any:  # noqa: FBT001 - in C it has no name
-    kind: Any = type(original)
-    stream = _compiled_class_for(kind)(original, run, run.tape, observed, owner)
-    if owner is None and kind.__module__ != "builtins" and _is_helper(kind):
         _rebuild_text_stream(stream, kind)
     return stream
 
