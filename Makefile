@@ -77,8 +77,8 @@ bench: $(DEMO)/.package $(DEMO)/.clients ## Measure what measuring and exporting
 	$(DEMO)/bin/python benchmarks/chunks.py
 	$(DEMO)/bin/python benchmarks/exporters.py
 
-peers: $(DEMO)/.package ## Compare what measuring costs with what others cost; installs each of them
-	$(DEMO)/bin/python benchmarks/peers/run.py
+peers: | $(FULL)/bin/python ## Compare what measuring costs with what others cost; installs each of them
+	$(FULL)/bin/python benchmarks/peers/run.py
 
 check-c: $(FULL)/.package ## Hold the compiled driver against sanitizers, valgrind, a debug build and a million streams
 	$(FULL)/bin/python tools/check_driver.py

@@ -123,10 +123,12 @@ def per_token(tokens: int, trace: Installed | None) -> Iterator[Case]:
         ("async generator", areading, agenerate),
     ):
         bare, measured = read(function, tokens), read(observe(function), tokens)
-        yield Case(f"{name}, no exporter", "token", tokens, None, bare, measured)
-        yield Case(f"{name}, sink hangs", "token", tokens, None, bare, exporting(measured, full()))
+        yield Case(f"{name}, no exporter", "token", tokens, None, None, bare, measured)
+        yield Case(
+            f"{name}, sink hangs", "token", tokens, None, None, bare, exporting(measured, full())
+        )
         if trace is not None:
-            yield Case(f"{name}, spans", "token", tokens, None, bare, trace(measured))
+            yield Case(f"{name}, spans", "token", tokens, None, None, bare, trace(measured))
 
 
 def before_and_during(tokens: int, calls: int) -> Iterator[Case]:
@@ -139,7 +141,7 @@ def before_and_during(tokens: int, calls: int) -> Iterator[Case]:
         ("1-token stream", "call", calls, reading(generator, 1, calls)),
     ):
         with_sink, with_hanging = exporting(program, idle), exporting(program, full())
-        yield Case(name, unit, units, None, with_sink, with_hanging)
+        yield Case(name, unit, units, None, None, with_sink, with_hanging)
 
 
 # --- the table -----------------------------------------------------------------------------------
