@@ -77,7 +77,7 @@ def puts(times: int) -> Iterator[Case]:
     idle = Background(nothing, max_queue=10 * times)
     for name, background in (("put", idle), ("put, queue full", full())):
         bare, measured = putting(nothing, times), putting(background, times)
-        yield Case(name, "call", times, PUT_BUDGET_NS, bare, measured)
+        yield Case(name, "call", times, PUT_BUDGET_NS, None, bare, measured)
 
 
 # --- a token, with exporters installed -----------------------------------------------------------
