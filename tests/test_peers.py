@@ -23,6 +23,7 @@ from peers.knowing import Clock, Script, Watcher, aplay, play
 from peers.measuring import Case, compare
 
 STORED = Path(run.STORED)
+PROJECT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -421,6 +422,16 @@ def test_stored_result_has_every_contender() -> None:
     for name, one in stored["contenders"].items():
         assert page.count(f"| {load(name).title} |") == 2
         assert "failed" in one or one["version"] or not load(name).distribution
+
+
+def test_documents_show_the_stored_result() -> None:
+    """What README and docs print is what was measured, to the letter."""
+    stored = json.loads(STORED.read_text(encoding="utf-8"))
+    document = (PROJECT / "docs" / "alternatives.md").read_text(encoding="utf-8")
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert document.endswith(f"\n\n{table.page(stored)}\n")
+    costs = table.table(table.COSTS, table.cost_rows(stored))
+    assert f"\n\n{table.heading(stored)}\n\n{costs}\n\n" in readme
 
 
 @pytest.mark.parametrize("name", ["contender", "environments", "measuring", "stamps", "table"])
