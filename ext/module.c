@@ -40,6 +40,9 @@ steps_under_way(PyObject *module, PyObject *Py_UNUSED(ignored))
     }
     PyObject *runs = PyDict_New();
     for (; runs != NULL && body != NULL; body = body->older) {
+        if (body->tape->is_over) {
+            continue; /* whose body runs on unmeasured, inside another's perhaps */
+        }
         PyObject *frame = PyLong_FromVoidPtr(body->driver);
         if (frame == NULL || PyDict_SetDefault(runs, frame, body->run) == NULL) {
             Py_CLEAR(runs);
@@ -110,6 +113,18 @@ add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base)
     return type;
 }
 
+/* Make the type of steps that stand in for coroutines. ``await`` asks for the slot of __next__,
+ * which a coroutine does not have. */
+static PyTypeObject *
+add_coroutine_step(PyObject *module)
+{
+    PyTypeObject *type = add_type(module, &coroutine_step_spec, NULL);
+    if (type != NULL && PyDict_DelItemString(type->tp_dict, "__next__") < 0) {
+        Py_CLEAR(type);
+    }
+    return type;
+}
+
 static int
 add_types(PyObject *module, State *state)
 {
@@ -121,7 +136,8 @@ add_types(PyObject *module, State *state)
                 add_type(module, &async_iterator_spec, state->body_type)) != NULL
         && (state->async_generator_type =
                 add_type(module, &async_generator_spec, state->body_type)) != NULL
-        && (state->step_type = add_type(module, &step_spec, NULL)) != NULL;
+        && (state->step_type = add_type(module, &step_spec, NULL)) != NULL
+        && (state->coroutine_step_type = add_coroutine_step(module)) != NULL;
 }
 
 static int
@@ -171,6 +187,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->async_iterator_type);
     Py_VISIT(state->async_generator_type);
     Py_VISIT(state->step_type);
+    Py_VISIT(state->coroutine_step_type);
     Py_VISIT(state->step_raised);
     Py_VISIT(state->closed);
     Py_VISIT(state->close_failed);
@@ -194,7 +211,7 @@ module_clear(PyObject *module)
     return 0;
 }
 
-/* Names, clock and the type of steps are there as long as the module: streams may outlive a
+/* Names, clock and the types of steps are there as long as the module: streams may outlive a
  * collection that takes the rest. */
 static void
 module_free(void *module)
@@ -203,6 +220,7 @@ module_free(void *module)
     (void)module_clear(module);
     clear_free_steps(state);
     Py_CLEAR(state->step_type);
+    Py_CLEAR(state->coroutine_step_type);
     Py_CLEAR(state->clock);
     Py_CLEAR(state->name_read);
     Py_CLEAR(state->name_flush);

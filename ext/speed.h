@@ -26,7 +26,8 @@ typedef struct {
     PyTypeObject *generator_type;
     PyTypeObject *async_iterator_type;
     PyTypeObject *async_generator_type;
-    PyTypeObject *step_type;
+    PyTypeObject *step_type;           /* for what an async generator gives */
+    PyTypeObject *coroutine_step_type; /* for coroutines, which are no iterators */
     /* Of _hands.py: a step raised; the caller closed; closing raised. */
     PyObject *step_raised;
     PyObject *closed;
@@ -85,7 +86,7 @@ struct body {
 };
 
 extern PyType_Spec tape_spec, body_spec, iterator_spec, generator_spec, async_iterator_spec,
-    async_generator_spec, step_spec;
+    async_generator_spec, step_spec, coroutine_step_spec;
 
 /* --- the clock: the same as time.perf_counter_ns() ------------------------------------------- */
 

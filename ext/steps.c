@@ -19,12 +19,16 @@ struct step {
     Request request;
     StepKind kind;
     Progress progress;
+    char is_awaited;     /* whether ``await`` or a task resumed it last, not a call */
+    char is_thrown_into; /* whether the caller began it with an exception */
+    char is_finalised;   /* which Python does once for each object: no other step may follow */
 };
 
 static Step *
-new_step(State *state)
+new_step(State *state, PyObject *awaitable)
 {
-    PyTypeObject *type = state->step_type;
+    PyTypeObject *type =
+        PyCoro_CheckExact(awaitable) ? state->coroutine_step_type : state->step_type;
     if (state->free_step_count == 0) {
         return (Step *)type->tp_alloc(type, 0);
     }
@@ -42,7 +46,7 @@ step_around(Body *self, PyObject *awaitable, StepKind kind)
     if (!PyCoro_CheckExact(awaitable) && (methods == NULL || methods->am_await == NULL)) {
         return awaitable; /* which cannot be awaited: that is for Python to say */
     }
-    Step *step = new_step(self->tape->state);
+    Step *step = new_step(self->tape->state, awaitable);
     if (step == NULL) {
         Py_DECREF(awaitable);
         return NULL;
@@ -51,6 +55,7 @@ step_around(Body *self, PyObject *awaitable, StepKind kind)
     step->awaitable = awaitable;
     step->kind = kind;
     step->progress = NEW;
+    step->is_awaited = step->is_thrown_into = 0;
     return (PyObject *)step;
 }
 
@@ -79,10 +84,13 @@ is_a_request(Step *self)
 static inline int
 begin(Step *self)
 {
-    if (self->stream == NULL || !is_whole(self->stream) || find_driven(self) < 0) {
+    if (self->awaitable == NULL || (self->progress != OVER && !is_whole(self->stream))) {
         if (!PyErr_Occurred()) {
             PyErr_SetString(PyExc_ReferenceError, "the measured stream no longer exists");
         }
+        return -1;
+    }
+    if (find_driven(self) < 0) {
         return -1;
     }
     if (self->progress != NEW) {
@@ -92,45 +100,94 @@ begin(Step *self)
     return is_a_request(self) ? ask(self->stream->tape, &self->request) : 0;
 }
 
-/* The step gave its value: -1 with an exception set if taking it raised. */
+/* One that is over may have let its stream go, and the collector takes streams apart. */
 static inline int
+drive_begins(Step *self)
+{
+    return self->stream != NULL && self->stream->tape != NULL && step_begins(self->stream);
+}
+
+/* Let the stream go where a coroutine that is over would. */
+static inline void
+let_go(Step *self)
+{
+    if (PyCoro_CheckExact(self->awaitable)) {
+        Py_CLEAR(self->stream); /* whose finaliser keeps what is raised, as all do */
+    }
+}
+
+/* The step gave its value: -1 with an exception set if taking it raised. */
+static int
 gave(Step *self, PyObject *value)
 {
-    if (self->progress != BEGUN) {
+    if (self->progress != BEGUN || self->stream->tape == NULL) {
         return 0;
     }
     self->progress = OVER;
-    if (is_a_request(self)) {
-        return chunk_came(self->stream, value, &self->request);
-    }
-    return tell_closed(self->stream);
+    int taken = is_a_request(self) ? chunk_came(self->stream, value, &self->request)
+                                   : tell_closed(self->stream);
+    let_go(self);
+    return taken;
 }
 
-/* The step raised what is set. */
-static void
-raised(Step *self)
+/* Whether this awaits a coroutine that has not ended: it refused what it was told. */
+static int
+goes_on(Step *self)
 {
-    if (self->progress != BEGUN) {
+    if (!PyCoro_CheckExact(self->awaitable)) {
+        return 0; /* of what an async generator gives, the generator knows */
+    }
+    PyObject *error = take_exception();
+    PyObject *frame = PyObject_GetAttrString(self->awaitable, "cr_frame");
+    int is_alive = frame != NULL && frame != Py_None;
+    Py_XDECREF(frame);
+    give_exception(error);
+    return is_alive;
+}
+
+/* Take the request back that this resumption was: the coroutine has not begun. */
+static inline void
+take_back(Step *self)
+{
+    self->progress = NEW;
+    if (is_a_request(self)) {
+        self->stream->tape->requested = self->request.under_way;
+    }
+}
+
+/* The step raised what is set, at its first resumption or a later one. */
+static void
+raised(Step *self, Progress before)
+{
+    if (self->progress != BEGUN || self->stream->tape == NULL) {
+        return;
+    }
+    if (goes_on(self)) {
+        if (before == NEW) {
+            take_back(self);
+        }
         return;
     }
     self->progress = OVER;
     if (is_a_request(self)) {
         step_failed(self->stream, &self->request, PyExc_StopAsyncIteration,
-                    self->kind == STEP_THROW);
+                    self->kind == STEP_THROW || self->is_thrown_into);
     }
     else {
         tell_close_failed(self->stream);
     }
+    let_go(self);
 }
 
 static PySendResult
-step_am_send(Step *self, PyObject *value, PyObject **given)
+drive(Step *self, PyObject *value, PyObject **given)
 {
+    Progress before = self->progress;
     *given = NULL;
     if (begin(self) < 0) {
         return PYGEN_ERROR;
     }
-    int has_begun = step_begins(self->stream);
+    int has_begun = drive_begins(self);
     PySendResult how = PyIter_Send(self->driven, value, given);
     step_ends(self->stream, has_begun);
     if (how == PYGEN_RETURN && gave(self, *given) < 0) {
@@ -138,16 +195,24 @@ step_am_send(Step *self, PyObject *value, PyObject **given)
         return PYGEN_ERROR;
     }
     if (how == PYGEN_ERROR) {
-        raised(self);
+        raised(self, before);
     }
     return how;
+}
+
+static PySendResult
+step_am_send(Step *self, PyObject *value, PyObject **given)
+{
+    self->is_awaited = 1;
+    return drive(self, value, given);
 }
 
 static PyObject *
 sent(Step *self, PyObject *value)
 {
     PyObject *given;
-    PySendResult how = step_am_send(self, value, &given);
+    self->is_awaited = 0;
+    PySendResult how = drive(self, value, &given);
     if (how == PYGEN_RETURN) {
         stop_iteration_with(given);
         Py_CLEAR(given);
@@ -171,13 +236,13 @@ step_send(Step *self, PyObject *value)
 
 /* Take what a method of what is driven gave: a StopIteration carries the step's value. */
 static PyObject *
-resumed(Step *self, PyObject *given)
+resumed(Step *self, PyObject *given, Progress before)
 {
     if (given != NULL) {
         return given;
     }
     if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
-        raised(self);
+        raised(self, before);
         return NULL;
     }
     PyObject *stop = take_exception();
@@ -197,18 +262,27 @@ PyDoc_STRVAR(throw_doc, "throw(error, /)\n--\n\nResume the step with an exceptio
 static PyObject *
 step_throw(Step *self, PyObject *const *arguments, Py_ssize_t count)
 {
-    if (begin(self) < 0) {
+    Progress before = self->progress;
+    int is_answered_unbegun =
+        before == NEW && self->awaitable != NULL && PyCoro_CheckExact(self->awaitable);
+    if (is_answered_unbegun ? find_driven(self) < 0 : begin(self) < 0) {
         return NULL;
     }
-    PyObject *method = PyObject_GetAttr(self->driven, self->stream->tape->state->name_throw);
+    self->is_thrown_into = before == NEW;
+    State *state = PyType_GetModuleState(Py_TYPE(self));
+    PyObject *method = PyObject_GetAttr(self->driven, state->name_throw);
     if (method == NULL) {
         return NULL;
     }
-    int has_begun = step_begins(self->stream);
+    int has_begun = drive_begins(self);
     PyObject *given = PyObject_Vectorcall(method, arguments, (size_t)count, NULL);
     step_ends(self->stream, has_begun);
     Py_DECREF(method);
-    return resumed(self, given);
+    if (is_answered_unbegun && !goes_on(self)) {
+        self->progress = OVER;
+        let_go(self);
+    }
+    return resumed(self, given, before);
 }
 
 PyDoc_STRVAR(close_doc, "close()\n--\n\nEnd the step where it waits.");
@@ -217,19 +291,21 @@ static PyObject *
 step_close(Step *self, PyObject *Py_UNUSED(ignored))
 {
     PyObject *driven = self->driven == NULL ? self->awaitable : self->driven;
-    if (self->stream == NULL || driven == NULL || !is_whole(self->stream)) {
+    if (driven == NULL) {
+        PyErr_SetString(PyExc_ReferenceError, "the measured stream no longer exists");
         return NULL;
     }
-    int has_begun = step_begins(self->stream);
-    PyObject *given = PyObject_CallMethodNoArgs(driven, self->stream->tape->state->name_close);
+    State *state = PyType_GetModuleState(Py_TYPE(self));
+    int has_begun = drive_begins(self);
+    PyObject *given = PyObject_CallMethodNoArgs(driven, state->name_close);
     step_ends(self->stream, has_begun);
     if (given == NULL) {
-        raised(self);
+        raised(self, BEGUN);
         return NULL;
     }
     if (self->progress == BEGUN) { /* it was told to go where it waited */
         PyErr_SetNone(PyExc_GeneratorExit);
-        raised(self);
+        raised(self, BEGUN);
         if (PyErr_ExceptionMatches(PyExc_GeneratorExit)) {
             PyErr_Clear();
         }
@@ -239,6 +315,7 @@ step_close(Step *self, PyObject *Py_UNUSED(ignored))
     }
     if (self->progress == NEW) {
         self->progress = OVER;
+        let_go(self);
     }
     return given;
 }
@@ -277,11 +354,12 @@ step_itself(PyObject *self)
     return Py_NewRef(self);
 }
 
-/* ``await`` asks this of bare coroutines alone: two awaits would meet in one body. */
+/* ``await`` asks this of bare coroutines alone: two awaits would meet in one body. What anext()
+ * gives with a default comes here before each of its calls. */
 static PyObject *
 step_await(Step *self)
 {
-    if (self->progress == BEGUN && self->awaitable != NULL
+    if (self->progress == BEGUN && self->is_awaited && self->awaitable != NULL
         && PyCoro_CheckExact(self->awaitable)) {
         PyObject *waits_for = PyObject_GetAttrString(self->awaitable, "cr_await");
         int is_awaited = waits_for != NULL && waits_for != Py_None;
@@ -318,17 +396,42 @@ step_clear(Step *self)
     return 0;
 }
 
+/* One that is dropped where it waits: a coroutine is closed, an async generator left as it is. */
+static void
+step_finalize(Step *self)
+{
+    self->is_finalised = 1;
+    if (self->progress != BEGUN || self->awaitable == NULL || self->stream->tape == NULL) {
+        return;
+    }
+    PyObject *error = take_exception();
+    if (PyCoro_CheckExact(self->awaitable)) {
+        PyObject *closed = step_close(self, NULL);
+        if (closed == NULL) {
+            PyErr_WriteUnraisable(self->awaitable);
+        }
+        Py_XDECREF(closed);
+    }
+    else if (is_a_request(self)) {
+        self->stream->tape->requested = self->request.under_way;
+    }
+    give_exception(error);
+}
+
 static void
 step_dealloc(Step *self)
 {
     PyTypeObject *type = Py_TYPE(self);
+    if (self->progress == BEGUN && PyObject_CallFinalizerFromDealloc((PyObject *)self) < 0) {
+        return; /* somebody has it again */
+    }
     PyObject_GC_UnTrack(self);
     if (self->weak_references != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
     (void)step_clear(self);
     State *state = PyType_GetModuleState(type);
-    if (state != NULL && state->free_step_count < MOST_FREE_STEPS) {
+    if (state != NULL && !self->is_finalised && state->free_step_count < MOST_FREE_STEPS) {
         state->free_steps[state->free_step_count++] = self;
     }
     else {
@@ -365,29 +468,42 @@ static PyGetSetDef step_attributes[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+#define SLOTS_OF_STEPS                                                                             \
+    {Py_tp_dealloc, step_dealloc}, {Py_tp_finalize, step_finalize},                                \
+        {Py_tp_traverse, step_traverse}, {Py_tp_clear, step_clear},                                \
+        {Py_tp_getattro, step_getattro}, {Py_tp_repr, step_repr}, {Py_tp_iternext, step_next},     \
+        {Py_am_await, step_await}, {Py_am_send, step_am_send}, {Py_tp_methods, step_methods},     \
+        {Py_tp_members, step_members}, {Py_tp_getset, step_attributes}
+
 static PyType_Slot step_slots[] = {
-    {Py_tp_dealloc, step_dealloc},
-    {Py_tp_traverse, step_traverse},
-    {Py_tp_clear, step_clear},
-    {Py_tp_getattro, step_getattro},
-    {Py_tp_repr, step_repr},
+    SLOTS_OF_STEPS,
     {Py_tp_iter, step_itself},
-    {Py_tp_iternext, step_next},
-    {Py_am_await, step_await},
-    {Py_am_send, step_am_send},
-    {Py_tp_methods, step_methods},
-    {Py_tp_members, step_members},
-    {Py_tp_getset, step_attributes},
     {0, NULL},
 };
+
+/* Coroutines are no iterators. */
+static PyType_Slot coroutine_step_slots[] = {
+    SLOTS_OF_STEPS,
+    {0, NULL},
+};
+
+#ifdef Py_TPFLAGS_DISALLOW_INSTANTIATION
+#define STEP_FLAGS \
+    (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION)
+#else
+#define STEP_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC)
+#endif
 
 PyType_Spec step_spec = {
     .name = "tokenclock._speed.Step",
     .basicsize = sizeof(Step),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
-#ifdef Py_TPFLAGS_DISALLOW_INSTANTIATION
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION
-#endif
-    ,
+    .flags = STEP_FLAGS,
     .slots = step_slots,
+};
+
+PyType_Spec coroutine_step_spec = {
+    .name = "tokenclock._speed.CoroutineStep",
+    .basicsize = sizeof(Step),
+    .flags = STEP_FLAGS,
+    .slots = coroutine_step_slots,
 };

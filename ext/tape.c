@@ -269,6 +269,9 @@ static int
 tape_set_plain(Tape *tape, PyObject *value, void *Py_UNUSED(closure))
 {
     PyTypeObject *const known[] = {&PyUnicode_Type, &PyBytes_Type, &PyLong_Type};
+    if (value != Py_None && tape->plain != NULL) {
+        return 0; /* the first plain chunk said it; Python, which is not told, asks again */
+    }
     tape->plain = NULL;
     for (int place = 0; place < 3 && !tape->is_over; place++) {
         if (value == (PyObject *)known[place]) {

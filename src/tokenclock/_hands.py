@@ -129,7 +129,12 @@ def _sync_step(name: str) -> Callable[..., Any]:
             step_raised(self, error, requested, under_way, StopIteration, throws)
             raise
         arrived = run.clock()
-        run.read(chunk, requested, arrived)
+        if type(chunk) is tape.plain and chunk:
+            tape.pending += (requested, arrived)
+            if len(tape.pending) >= BATCH:
+                run.flush()
+        else:
+            run.read(chunk, requested, arrived)
         tape.requested_ns = None
         return chunk
 
@@ -210,7 +215,12 @@ def _async_step(name: str) -> Callable[..., Any]:
             step_raised(self, error, requested, under_way, StopAsyncIteration, throws)
             raise
         arrived = run.clock()
-        run.read(chunk, requested, arrived)
+        if type(chunk) is tape.plain and chunk:
+            tape.pending += (requested, arrived)
+            if len(tape.pending) >= BATCH:
+                run.flush()
+        else:
+            run.read(chunk, requested, arrived)
         tape.requested_ns = None
         return chunk
 

@@ -22,6 +22,9 @@ class AsyncGenerator(Body): ...
 @final
 class Step: ...
 
+@final
+class CoroutineStep: ...
+
 def connect(
     step_raised: Callable[..., None],
     closed: Callable[[Any], None],
