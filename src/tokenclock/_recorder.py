@@ -454,6 +454,12 @@ class Recorder:
         return seconds_of(self.last_token_ns - self.first_token_ns) / denominator
 
 
+def forget_locks() -> None:
+    """Leave to the parent of a fork the lock that another thread of its may hold."""
+    global _opening  # noqa: PLW0603 - a lock that nobody will release is no use
+    _opening = RLock()
+
+
 # What a value's result says before anything was read of the value.
 _NUMBERS_OF_A_VALUE: Mapping[str, Any] = {
     "time_to_first_chunk": None,

@@ -19,7 +19,7 @@ from tokenclock._attributes import Attributes
 from tokenclock._chunks import SILENT, UNREAD, read_value
 from tokenclock._driver import speed
 from tokenclock._reading import bounded_text
-from tokenclock._recorder import Recorder
+from tokenclock._recorder import Recorder, forget_locks
 from tokenclock._result import MetricsResult, result_of
 
 if TYPE_CHECKING:
@@ -335,6 +335,7 @@ def _after_fork() -> None:
     global _process  # noqa: PLW0603 - two processes must not give the same id
     live_runs.clear()
     steps_on_stack.clear()
+    forget_locks()
     _process = os.urandom(6).hex()
 
 
