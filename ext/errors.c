@@ -53,7 +53,8 @@ stop_iteration_with(PyObject *value)
     return NULL;
 }
 
-/* Go on raising *error*; what was raised while the run was told wins, as in an except block. */
+/* Go on raising *error*; an interrupt that came while the run was told wins, as in an except block,
+ * a failure of ours does not. */
 static void
 raise_again(PyObject *error, PyObject *told)
 {
@@ -63,6 +64,11 @@ raise_again(PyObject *error, PyObject *told)
         return;
     }
     PyObject *newer = take_exception();
+    if (PyErr_GivenExceptionMatches(newer, PyExc_Exception)) {
+        Py_DECREF(newer);
+        give_exception(error);
+        return;
+    }
     PyObject *context = PyException_GetContext(newer);
     if (error != NULL && error != newer && context == NULL) {
         PyException_SetContext(newer, Py_NewRef(error));

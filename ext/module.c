@@ -34,11 +34,11 @@ PyDoc_STRVAR(steps_under_way_doc,
 static PyObject *
 steps_under_way(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
-    Body *body = state_of(module)->under_way;
-    if (body == NULL) {
+    if (state_of(module)->under_way == NULL) {
         Py_RETURN_NONE;
     }
-    PyObject *runs = PyDict_New();
+    PyObject *runs = PyDict_New(); /* which may collect: the list is looked at afterwards */
+    Body *body = state_of(module)->under_way;
     for (; runs != NULL && body != NULL; body = body->older) {
         if (body->tape->is_over) {
             continue; /* whose body runs on unmeasured, inside another's perhaps */
@@ -93,7 +93,18 @@ time_of_looks(PyObject *Py_UNUSED(module), PyObject *object)
     return PyLong_FromLongLong(now - begun);
 }
 
+PyDoc_STRVAR(reads_doc,
+"reads(clock, /)\n--\n\n"
+"Whether this is the clock that the driver reads by itself: time.perf_counter_ns.");
+
+static PyObject *
+reads(PyObject *module, PyObject *clock)
+{
+    return PyBool_FromLong(is_our_clock(state_of(module), clock));
+}
+
 static PyMethodDef module_methods[] = {
+    {"reads", reads, METH_O, reads_doc},
     {"time_of_looks", time_of_looks, METH_O, time_of_looks_doc},
     {"held_between", held_between, METH_O, held_between_doc},
     {"connect", connect, METH_VARARGS, connect_doc},

@@ -124,6 +124,14 @@ now_ns(Tape *tape)
     return tape->clock == NULL ? monotonic_ns() : called_clock_ns(tape);
 }
 
+/* Whether this is time.perf_counter_ns itself, and not what stands in for it in a test that has the
+ * time stand still. */
+static inline int
+is_our_clock(State *state, PyObject *clock)
+{
+    return clock == state->clock && PyCFunction_Check(clock);
+}
+
 /* --- the tape --------------------------------------------------------------------------------- */
 
 /* What was under way before a request, and when that request was made. */

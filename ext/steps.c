@@ -187,16 +187,20 @@ drive(Step *self, PyObject *value, PyObject **given)
     if (begin(self) < 0) {
         return PYGEN_ERROR;
     }
+    Body *stream = (Body *)Py_XNewRef((PyObject *)self->stream);
+    Py_INCREF(self); /* who asks in C may only lend it, and the body let it go */
     int has_begun = drive_begins(self);
     PySendResult how = PyIter_Send(self->driven, value, given);
-    step_ends(self->stream, has_begun);
+    step_ends(stream, has_begun);
     if (how == PYGEN_RETURN && gave(self, *given) < 0) {
         Py_CLEAR(*given);
-        return PYGEN_ERROR;
+        how = PYGEN_ERROR;
     }
-    if (how == PYGEN_ERROR) {
+    else if (how == PYGEN_ERROR) {
         raised(self, before);
     }
+    Py_DECREF(self);
+    Py_XDECREF(stream);
     return how;
 }
 
@@ -269,20 +273,24 @@ step_throw(Step *self, PyObject *const *arguments, Py_ssize_t count)
         return NULL;
     }
     self->is_thrown_into = before == NEW;
-    State *state = PyType_GetModuleState(Py_TYPE(self));
-    PyObject *method = PyObject_GetAttr(self->driven, state->name_throw);
+    PyObject *method = PyObject_GetAttrString(self->driven, "throw");
     if (method == NULL) {
         return NULL;
     }
+    Body *stream = (Body *)Py_XNewRef((PyObject *)self->stream);
+    Py_INCREF(self); /* as above */
     int has_begun = drive_begins(self);
     PyObject *given = PyObject_Vectorcall(method, arguments, (size_t)count, NULL);
-    step_ends(self->stream, has_begun);
+    step_ends(stream, has_begun);
     Py_DECREF(method);
     if (is_answered_unbegun && !goes_on(self)) {
         self->progress = OVER;
         let_go(self);
     }
-    return resumed(self, given, before);
+    given = resumed(self, given, before);
+    Py_DECREF(self);
+    Py_XDECREF(stream);
+    return given;
 }
 
 PyDoc_STRVAR(close_doc, "close()\n--\n\nEnd the step where it waits.");
@@ -295,15 +303,15 @@ step_close(Step *self, PyObject *Py_UNUSED(ignored))
         PyErr_SetString(PyExc_ReferenceError, "the measured stream no longer exists");
         return NULL;
     }
-    State *state = PyType_GetModuleState(Py_TYPE(self));
+    Body *stream = (Body *)Py_XNewRef((PyObject *)self->stream);
+    Py_INCREF(self); /* as above */
     int has_begun = drive_begins(self);
-    PyObject *given = PyObject_CallMethodNoArgs(driven, state->name_close);
-    step_ends(self->stream, has_begun);
+    PyObject *given = PyObject_CallMethod(driven, "close", NULL);
+    step_ends(stream, has_begun);
     if (given == NULL) {
         raised(self, BEGUN);
-        return NULL;
     }
-    if (self->progress == BEGUN) { /* it was told to go where it waited */
+    else if (self->progress == BEGUN) { /* it was told to go where it waited */
         PyErr_SetNone(PyExc_GeneratorExit);
         raised(self, BEGUN);
         if (PyErr_ExceptionMatches(PyExc_GeneratorExit)) {
@@ -313,10 +321,12 @@ step_close(Step *self, PyObject *Py_UNUSED(ignored))
             Py_CLEAR(given);
         }
     }
-    if (self->progress == NEW) {
+    else if (self->progress == NEW) {
         self->progress = OVER;
         let_go(self);
     }
+    Py_DECREF(self);
+    Py_XDECREF(stream);
     return given;
 }
 

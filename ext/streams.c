@@ -149,16 +149,17 @@ iterator_next(Body *self)
         return NULL;
     }
     PyObject *original = self->original;
+    Py_INCREF(self); /* who asks in C may only lend it, and the body let it go */
     int has_begun = step_begins(self);
     PyObject *chunk = Py_TYPE(original)->tp_iternext(original);
     step_ends(self, has_begun);
     if (chunk == NULL) {
         no_chunk_came(self, &request);
-        return NULL;
     }
-    if (chunk_came(self, chunk, &request) < 0) {
+    else if (chunk_came(self, chunk, &request) < 0) {
         Py_CLEAR(chunk);
     }
+    Py_DECREF(self);
     return chunk;
 }
 
@@ -182,35 +183,42 @@ itself(PyObject *self)
     return Py_NewRef(self);
 }
 
-/* What ``yield from`` calls: a value that is returned travels without a StopIteration. */
 static PySendResult
-generator_am_send(Body *self, PyObject *value, PyObject **given)
+sent_to_generator(Body *self, PyObject *value, PyObject **given)
 {
     Request request;
-    *given = NULL;
-    if (!is_whole(self) || ask(self->tape, &request) < 0) {
+    if (ask(self->tape, &request) < 0) {
         return PYGEN_ERROR;
     }
     int has_begun = step_begins(self);
     PySendResult how = PyIter_Send(self->original, value, given);
     step_ends(self, has_begun);
     if (how == PYGEN_NEXT) {
-        if (chunk_came(self, *given, &request) < 0) {
-            Py_CLEAR(*given);
-            return PYGEN_ERROR;
-        }
-        return PYGEN_NEXT;
+        return chunk_came(self, *given, &request) < 0 ? PYGEN_ERROR : PYGEN_NEXT;
     }
     if (how == PYGEN_ERROR) {
         no_chunk_came(self, &request);
         return PYGEN_ERROR;
     }
     step_exhausted(self, &request);
-    if (PyErr_Occurred()) { /* an interrupt, while the run was told */
-        Py_CLEAR(*given);
+    return PyErr_Occurred() ? PYGEN_ERROR : PYGEN_RETURN; /* an interrupt, while the run was told */
+}
+
+/* What ``yield from`` calls: a value that is returned travels without a StopIteration. */
+static PySendResult
+generator_am_send(Body *self, PyObject *value, PyObject **given)
+{
+    *given = NULL;
+    if (!is_whole(self)) {
         return PYGEN_ERROR;
     }
-    return PYGEN_RETURN;
+    Py_INCREF(self); /* as above */
+    PySendResult how = sent_to_generator(self, value, given);
+    if (how == PYGEN_ERROR) {
+        Py_CLEAR(*given);
+    }
+    Py_DECREF(self);
+    return how;
 }
 
 /* Call a method of the original with the caller's own arguments. */
@@ -235,16 +243,17 @@ step_with(Body *self, PyObject *name, PyObject *const *arguments, Py_ssize_t cou
     if (ask(self->tape, &request) < 0) {
         return NULL;
     }
+    Py_INCREF(self); /* as above */
     int has_begun = step_begins(self);
     PyObject *chunk = forwarded(self, name, arguments, count, keywords);
     step_ends(self, has_begun);
     if (chunk == NULL) {
         step_failed(self, &request, PyExc_StopIteration, throws);
-        return NULL;
     }
-    if (chunk_came(self, chunk, &request) < 0) {
+    else if (chunk_came(self, chunk, &request) < 0) {
         Py_CLEAR(chunk);
     }
+    Py_DECREF(self);
     return chunk;
 }
 
@@ -272,6 +281,7 @@ generator_close(Body *self, PyObject *const *arguments, Py_ssize_t count, PyObje
     if (!is_whole(self)) {
         return NULL;
     }
+    Py_INCREF(self); /* as above */
     int has_begun = step_begins(self);
     PyObject *given = forwarded(self, self->tape->state->name_close, arguments, count, keywords);
     step_ends(self, has_begun);
@@ -281,16 +291,27 @@ generator_close(Body *self, PyObject *const *arguments, Py_ssize_t count, PyObje
     else if (tell_closed(self) < 0) {
         Py_CLEAR(given);
     }
+    Py_DECREF(self);
     return given;
 }
 
 #define WITH_ARGUMENTS (METH_FASTCALL | METH_KEYWORDS)
 #define METHOD(function) (PyCFunction)(void (*)(void))(function)
 
+PyDoc_STRVAR(send_doc,
+"send($self, value, /)\n--\n\n"
+"Send a value into the generator: its next chunk, or StopIteration.");
+PyDoc_STRVAR(throw_doc,
+"throw(value)\nthrow(type[,value[,tb]])\n\n"
+"Raise an exception in the generator: its next chunk, or StopIteration.");
+PyDoc_STRVAR(close_doc,
+"close($self, /)\n--\n\n"
+"Raise GeneratorExit in the generator, which ends it.");
+
 static PyMethodDef generator_methods[] = {
-    {"send", METHOD(generator_send), WITH_ARGUMENTS, NULL},
-    {"throw", METHOD(generator_throw), WITH_ARGUMENTS, NULL},
-    {"close", METHOD(generator_close), WITH_ARGUMENTS, NULL},
+    {"send", METHOD(generator_send), WITH_ARGUMENTS, send_doc},
+    {"throw", METHOD(generator_throw), WITH_ARGUMENTS, throw_doc},
+    {"close", METHOD(generator_close), WITH_ARGUMENTS, close_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -318,7 +339,14 @@ async_iterator_next(Body *self)
         return NULL;
     }
     PyObject *original = self->original;
-    PyObject *awaitable = Py_TYPE(original)->tp_as_async->am_anext(original);
+    PyAsyncMethods *methods = Py_TYPE(original)->tp_as_async;
+    if (methods == NULL || methods->am_anext == NULL) { /* somebody took it away meanwhile */
+        PyErr_Format(PyExc_TypeError,
+                     "'async for' requires an object with __anext__ method, got %.100s",
+                     Py_TYPE(original)->tp_name);
+        return NULL;
+    }
+    PyObject *awaitable = methods->am_anext(original);
     if (awaitable == NULL) {
         Request request;
         PyObject *error = take_exception();
@@ -386,10 +414,20 @@ async_generator_aclose(Body *self, PyObject *const *arguments, Py_ssize_t count,
         self, self->tape->state->name_aclose, arguments, count, keywords, STEP_CLOSE);
 }
 
+PyDoc_STRVAR(asend_doc,
+"asend($self, value, /)\n--\n\n"
+"Send a value into the async generator; to be awaited.");
+PyDoc_STRVAR(athrow_doc,
+"athrow(value)\nathrow(type[,value[,tb]])\n\n"
+"Raise an exception in the async generator; to be awaited.");
+PyDoc_STRVAR(aclose_doc,
+"aclose($self, /)\n--\n\n"
+"Raise GeneratorExit in the async generator, which ends it; to be awaited.");
+
 static PyMethodDef async_generator_methods[] = {
-    {"asend", METHOD(async_generator_asend), WITH_ARGUMENTS, NULL},
-    {"athrow", METHOD(async_generator_athrow), WITH_ARGUMENTS, NULL},
-    {"aclose", METHOD(async_generator_aclose), WITH_ARGUMENTS, NULL},
+    {"asend", METHOD(async_generator_asend), WITH_ARGUMENTS, asend_doc},
+    {"athrow", METHOD(async_generator_athrow), WITH_ARGUMENTS, athrow_doc},
+    {"aclose", METHOD(async_generator_aclose), WITH_ARGUMENTS, aclose_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -127,6 +127,11 @@ look_at_chunk(Body *self, PyObject *chunk, const Request *request, int64_t arriv
             result = call_read(self, chunk, request, arrived);
         }
     }
+    if (result < 0 && PyErr_ExceptionMatches(PyExc_Exception)) {
+        PyErr_Clear(); /* a failure of ours costs the stamps, never the chunk */
+        tape->lost++;
+        result = 0;
+    }
     if (result == 0) {
         tape->requested = NOT_ASKED;
     }
@@ -152,7 +157,7 @@ tape_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
         return NULL;
     }
     tape->state = PyType_GetModuleState(type);
-    tape->clock = clock == Py_None ? NULL : Py_NewRef(clock);
+    tape->clock = is_our_clock(tape->state, clock) ? NULL : Py_NewRef(clock);
     tape->reads_plainly = (char)reads_plainly;
     tape->requested = NOT_ASKED;
     tape->batch = FIRST_BATCH;

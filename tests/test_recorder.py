@@ -942,7 +942,7 @@ def test_a_clock_that_runs_backwards_gives_no_negative_time(backwards: list[int]
 
 def opened(clock: FakeClock) -> Recorder:
     recorder = Recorder(Options(name="tokens", clock=clock))
-    recorder.tape, recorder.streamed = Tape(clock), True
+    recorder.tape, recorder.streamed, recorder.shelf = Tape(clock), True, []
     recorder.begin()
     recorder.handed_over(clock())
     return recorder

@@ -319,7 +319,7 @@ def test_a_stream_of_five_million_chunks_is_exact_and_bounded() -> None:
     assert list(stream) == []
 
     assert most < LATE  # not even one byte a chunk
-    assert len(run.marks) == MOST_MARKS == 65_536
+    assert len(run.open_books().marks) == MOST_MARKS == 65_536
     result = stream.metrics
     assert result.chunk_count == result.token_count == result.token_chunk_count == MANY
     assert result.timeline_complete is False

@@ -13,7 +13,7 @@ import functools
 import inspect
 import os
 import sys
-from types import CodeType
+from types import CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -193,13 +193,21 @@ def _is_pickled_by_value(frame: Any) -> bool:
 
 def _is_lazy(function: Any) -> bool:
     """Whether calling this runs none of its own code yet."""
-    return _makes_generator(function) or inspect.iscoroutinefunction(_called(function))
+    called = _called(function)
+    return _gives_generator(called) or inspect.iscoroutinefunction(called)
 
 
 def _makes_generator(function: Any) -> bool:
-    """Whether calling this makes a generator, sync or async, and nothing else happens."""
-    called = _called(function)
-    return inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called)
+    """
+    Whether calling this makes a generator, sync or async, and nothing else happens.
+
+    Only a plain function is known to: what wraps one may answer as it does and do more.
+    """
+    while type(function) is functools.partial:
+        function = function.func
+    if type(function) is MethodType:
+        function = function.__func__
+    return type(function) is FunctionType and _gives_generator(function)
 
 
 def _called(function: Any) -> Any:

@@ -8,7 +8,6 @@ from types import AsyncGeneratorType, GeneratorType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from tokenclock._clock import monotonic_ns
 from tokenclock._driver import driver, speed
 from tokenclock._hands import close_failed, closed, step_raised
 from tokenclock._proxy import defined, offers
@@ -69,8 +68,7 @@ def compiled_bases(kind: type) -> tuple[type, ...]:
 
 def compiled_tape(options: Options) -> Any:
     """Give the tape of a run that the compiled driver is to read."""
-    clock = None if options.clock is monotonic_ns else options.clock
-    return speed.Tape(clock, options.reads_plainly)
+    return speed.Tape(options.clock, options.reads_plainly)
 
 
 def compiled_names(kind: type) -> list[str]:

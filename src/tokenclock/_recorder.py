@@ -7,6 +7,7 @@ here, when they are flushed and at the run's start and end.
 
 from __future__ import annotations
 
+from _thread import get_ident
 from array import array
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -36,8 +37,47 @@ if TYPE_CHECKING:
 BATCH = 2048
 MOST_MARKS = 65_536
 
-# Held while the books of a stream are opened: two threads may be the first to look.
-_opening = RLock()
+
+class Books:
+    """
+    What the chunks of one stream add up to, as far as anybody has looked.
+
+    Attributes:
+        lock: Held while stamps are taken and while numbers are read.
+        flusher: The thread that takes stamps, else ``None``: what it reads meanwhile is half done.
+        owed: Whether the run ended meanwhile, and its result is due: in a finaliser or not.
+        unsummed: Marks whose part of the caller's time has still to be added: from, to, and since
+            when the caller held the stream before.
+        saw_plain: Whether there was a chunk of one token that needs no reading.
+    """
+
+    __slots__ = (
+        "choice", "chunk_count", "consumer_before_first_ns", "finish_reason", "first_chunk_ns",
+        "first_output_ns", "first_token_count", "first_token_ns", "flusher", "last_token_ns",
+        "lock", "marks", "model", "owed", "reader", "saw_choices", "saw_plain", "saw_reasoning",
+        "token_chunk_count", "token_sum", "unsummed", "usage", "usage_is_last",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.lock = RLock()
+        self.flusher: int | None = None
+        self.owed: bool | None = None
+        self.marks = Marks()
+        self.unsummed: list[tuple[int, int, int]] = []
+        self.reader: ChunkReader | None = None
+        self.first_chunk_ns: int | None = None
+        self.first_token_ns: int | None = None
+        self.first_output_ns: int | None = None
+        self.last_token_ns: int | None = None
+        self.first_token_count = 1
+        self.consumer_before_first_ns = 0
+        self.chunk_count = self.token_chunk_count = self.token_sum = 0
+        self.usage: Usage | None = None
+        self.usage_is_last = False
+        self.saw_choices = self.saw_reasoning = self.saw_plain = False
+        self.choice: int | None = None
+        self.model: str | None = None
+        self.finish_reason: str | None = None
 
 
 class Recorder:
@@ -50,7 +90,9 @@ class Recorder:
 
     Attributes:
         tape: Where the driver of a stream writes; ``None`` for a value.
-        streamed: Whether this run is a stream's; set with *tape*.
+        streamed: Whether this run is a stream's; set with *tape* and *shelf*.
+        shelf: Where the first books to be opened are the ones that count.
+        books: Those, once somebody has looked.
         requested_ns: When the request that is under way was made, else ``None``; a stream's is on
             its tape.
         start_ns: When the function's own code could first run; ``None`` until then.
@@ -59,14 +101,13 @@ class Recorder:
     """
 
     __slots__ = (
-        "call_ns", "choice", "chunk_count", "clock", "closing", "consumer_before_first_ns",
-        "consumer_ns", "end_ns", "finish_reason", "first_chunk_ns", "first_output_ns",
-        "first_token_count", "first_token_ns", "given_ns", "has_failed", "is_flushing",
-        "last_token_ns", "lock", "marks", "model", "options", "produced_ns", "reader",
-        "requested_ns", "saw_choices", "saw_plain", "saw_reasoning", "start_ns", "streamed",
-        "tape", "token_chunk_count", "token_sum", "unsummed", "usage", "usage_is_last",
+        "books", "call_ns", "clock", "closing", "consumer_ns", "end_ns", "given_ns", "has_failed",
+        "options", "produced_ns", "requested_ns", "shelf", "start_ns", "streamed", "tape",
         "value_reading", "wall_call_ns", "works_later",
     )  # fmt: skip
+
+    if TYPE_CHECKING:
+        shelf: list[Books]
 
     def __init__(self, options: Options, call_ns: int | None = None) -> None:
         self.options = options
@@ -85,46 +126,48 @@ class Recorder:
         self.given_ns: int | None = None
         self.produced_ns: int | None = None
         self.closing: tuple[int, int | None, int | None, bool] | None = None
-        self.lock: RLock | None = None
+        self.books: Books | None = None
         self.tape: Any = None
 
-    def _open_books(self) -> RLock:
-        """Begin to keep account of the stream, the first time that anybody looks."""
-        with _opening:
-            if self.lock is None:
-                self._clear_books()
-                self.lock = RLock()  # last: who finds it finds all the rest
-            return self.lock
-
-    def _clear_books(self) -> None:
-        self.is_flushing = False
-        self.marks = Marks()
-        self.unsummed: list[tuple[int, int, int]] = []
-        self.reader: ChunkReader | None = None
-        self.first_chunk_ns: int | None = None
-        self.first_token_ns: int | None = None
-        self.first_output_ns: int | None = None
-        self.last_token_ns: int | None = None
-        self.first_token_count = 1
-        self.consumer_before_first_ns = 0
-        self.chunk_count = self.token_chunk_count = self.token_sum = 0
-        self.usage: Usage | None = None
-        self.usage_is_last = False
-        self.saw_choices = self.saw_reasoning = self.saw_plain = False
-        self.choice: int | None = None
-        self.model: str | None = None
-        self.finish_reason: str | None = None
+    def open_books(self) -> Books:
+        """Give the books, opening them if nobody has looked before."""
+        books = self.books
+        if books is None:
+            # Signal handlers, finalisers and threads may look meanwhile: the first ones count.
+            self.shelf.append(Books())
+            books = self.books = self.shelf[0]
+        return books
 
     # --- stamps -----------------------------------------------------------------------------
 
-    def flush(self) -> None:
-        """Look at the stamps that wait; a failure of ours is logged and costs those stamps."""
+    def flush(self, *, summed: bool = False) -> None:
+        """
+        Look at the stamps that wait; a failure of ours is logged and costs those stamps.
+
+        *summed* says that the caller's time is to be added up as well, which can wait.
+        """
         try:
-            with self.lock or self._open_books():
-                if not self.is_flushing:  # else a signal handler looks while this thread is at it
-                    self._flush()
+            books = self.open_books()
+            with books.lock:
+                if books.flusher is None:  # else a signal handler looks while this thread is at it
+                    self._flush(books, summed=summed)
+            if books.owed is not None and not self.is_half_done:
+                self.pay(books)
         except Exception as error:  # noqa: BLE001 - our own failure never reaches the program
             self.failed(error)
+
+    @property
+    def is_half_done(self) -> bool:
+        """Whether this very thread is taking stamps: a handler or finaliser looks, amid that."""
+        return self.books is not None and self.books.flusher == get_ident()
+
+    def pay(self, books: Books) -> None:
+        """Hand on the result that could not be handed on while stamps were taken."""
+
+    def saw_chunk(self) -> bool:
+        """Whether anything came from the stream."""
+        self.flush()
+        return self.books is not None and self.books.chunk_count > 0
 
     def failed(self, error: Exception) -> None:
         """Log the first failure of ours in this run: the next chunks would fail alike."""
@@ -132,109 +175,105 @@ class Recorder:
             self.has_failed = True
             _log.failure(f"Measuring {self.options.name!r} failed", error)
 
-    def _flush(self) -> None:
-        self.is_flushing = True
+    def _flush(self, books: Books, *, summed: bool) -> None:
+        books.flusher = get_ident()
         try:
             stamps = self.tape.take()
             if type(stamps) is bytes:
                 stamps = array("Q", stamps)
             if stamps:
-                self._take(stamps)
+                self._take(books, stamps)
+            if summed:
+                self._sum_up(books)
             if self.closing is not None:
                 self._settle(*self.closing)
                 self.closing = None
         finally:
-            self.is_flushing = False
+            books.flusher = None
 
     def read(self, chunk: object, requested: int, arrived: int) -> None:
         """Look at one chunk that the driver does not know by itself."""
         if self.end_ns is not None:
             return
         try:
-            lock = self.lock or self._open_books()
-            if self.reader is None:
-                self.reader = ChunkReader(self.options)
-            reading = self.reader.read(chunk)
+            books = self.open_books()
+            if books.reader is None:
+                books.reader = ChunkReader(self.options)
+            reading = books.reader.read(chunk)
             tape = self.tape
-            with lock:
+            with books.lock:
                 if tape.waits:
                     self.flush()
-                self._take_one(requested, arrived, reading)
+                self._take_one(books, requested, arrived, reading)
             if reading is ONE_TOKEN and tape.plain is None and type(chunk) in PLAIN_TYPES:
-                self.saw_plain = True
+                books.saw_plain = True
                 tape.plain = type(chunk)
         except Exception as error:  # noqa: BLE001 - as above
             self.failed(error)
 
-    def _take(self, stamps: array[int]) -> None:
+    def _take(self, books: Books, stamps: array[int]) -> None:
         """Add chunks of one token each, of no named channel."""
-        if not self.saw_plain:  # the driver knew the first of them by itself
-            self.saw_plain = True
-            self._take_one(stamps[0], stamps[1], ONE_TOKEN)
+        if not books.saw_plain:  # the driver knew the first of them by itself
+            books.saw_plain = True
+            self._take_one(books, stamps[0], stamps[1], ONE_TOKEN)
             stamps = stamps[2:]
             if not stamps:
                 return
         count = len(stamps) // 2
         given = self._start_or_call() if self.given_ns is None else self.given_ns
-        self.last_token_ns = self.given_ns = self.produced_ns = stamps[-1]
-        self.chunk_count += count
-        self.token_chunk_count += count
-        self.token_sum += count
-        self.usage_is_last = False
-        kept = len(self.marks)
+        books.last_token_ns = self.given_ns = self.produced_ns = stamps[-1]
+        books.chunk_count += count
+        books.token_chunk_count += count
+        books.token_sum += count
+        books.usage_is_last = False
+        kept = len(books.marks)
         room = MOST_MARKS - kept
         if count <= room:
-            self.marks.extend(stamps)
-            self.unsummed.append((kept, kept + count, given))
+            books.marks.extend(stamps)
+            books.unsummed.append((kept, kept + count, given))
         else:
-            self.consumer_ns += _held(stamps, given)
-            self.marks.extend(stamps[: 2 * room])
+            held = _held(stamps, given)
+            self.consumer_ns += held
+            books.marks.extend(stamps[: 2 * room])
 
-    def _sum_up(self) -> None:
-        """Add the caller's part of what was only kept: it can wait until somebody looks."""
-        while self.unsummed:  # a signal handler may look while this thread is at it
-            begin, end, given = self.unsummed.pop()
-            self.consumer_ns += _held(self.marks.stamps[2 * begin : 2 * end], given)
+    def _sum_up(self, books: Books) -> None:
+        """Add the caller's part of what was only kept."""
+        while books.unsummed:
+            begin, end, given = books.unsummed.pop()
+            held = _held(books.marks.stamps[2 * begin : 2 * end], given)
+            self.consumer_ns += held
 
-    def _take_one(self, requested: int, arrived: int, reading: Reading) -> None:
+    def _take_one(self, books: Books, requested: int, arrived: int, reading: Reading) -> None:
         """Add one chunk with its reading."""
-        self.consumer_ns += self._given_until(requested)
-        if self.first_chunk_ns is None:
-            self.first_chunk_ns = arrived
+        held = self._given_until(requested)
+        self.consumer_ns += held
+        if books.first_chunk_ns is None:
+            books.first_chunk_ns = arrived
         self.given_ns = self.produced_ns = arrived
-        self.chunk_count += 1
+        books.chunk_count += 1
         if reading.tokens:
-            self._take_token(arrived, reading)
+            self._take_token(books, arrived, reading)
         if reading is not NOTHING and reading is not ONE_TOKEN:
-            self._take_words(reading)
-        if len(self.marks) < MOST_MARKS:
-            self.marks.append(requested, arrived, reading.tokens, CHANNEL_CODES[reading.channel])
+            _take_words(books, reading)
+        if len(books.marks) < MOST_MARKS:
+            books.marks.append(requested, arrived, reading.tokens, CHANNEL_CODES[reading.channel])
 
-    def _take_token(self, arrived: int, reading: Reading) -> None:
-        if self.first_token_ns is None:
-            self.first_token_ns = arrived
-            self.first_token_count = reading.tokens
-            self.consumer_before_first_ns = self.consumer_ns
+    def _take_token(self, books: Books, arrived: int, reading: Reading) -> None:
+        if books.first_token_ns is None:
+            books.first_token_ns = arrived
+            books.first_token_count = reading.tokens
+            books.consumer_before_first_ns = self.consumer_ns
         if reading.channel == "reasoning":
-            self.saw_reasoning = True
-        elif self.first_output_ns is None:
-            self.first_output_ns = arrived
-        if self.choice is None:
-            self.choice = reading.choice
-        self.saw_choices = self.saw_choices or reading.choice != self.choice
-        self.last_token_ns = arrived
-        self.token_chunk_count += 1
-        self.token_sum += reading.tokens
-        self.usage_is_last = False
-
-    def _take_words(self, reading: Reading) -> None:
-        """Take what a chunk says beside its tokens; the same chunk's usage is no earlier one."""
-        if reading.usage is not None:
-            self.usage = updated_usage(self.usage, reading.usage)
-            if reading.usage.output_tokens is not None:
-                self.usage_is_last = True
-        self.model = reading.model or self.model
-        self.finish_reason = reading.finish_reason or self.finish_reason
+            books.saw_reasoning = True
+        elif books.first_output_ns is None:
+            books.first_output_ns = arrived
+        if books.choice is None:
+            books.choice = reading.choice
+        books.saw_choices = books.saw_choices or reading.choice != books.choice
+        books.last_token_ns = arrived
+        books.token_chunk_count += 1
+        books.token_sum += reading.tokens
+        books.usage_is_last = False
 
     def _given_until(self, requested: int) -> int:
         """Start the run if this is its first request; else give how long the caller held it."""
@@ -264,7 +303,8 @@ class Recorder:
         """Note the first step of an awaitable; it is under way until it gave its value."""
         if self.requested_ns is None:
             requested = self.clock()
-            self.consumer_ns += self._given_until(requested)
+            held = self._given_until(requested)
+            self.consumer_ns += held
             self.given_ns = self.requested_ns = requested
 
     def request_under_way(self) -> int | None:
@@ -298,7 +338,8 @@ class Recorder:
         if self.streamed and requested is None and start is not None:
             requested = end_ns if under_way is None else under_way
         if requested is not None and not stopped:
-            self.consumer_ns += self._given_until(requested)
+            held = self._given_until(requested)
+            self.consumer_ns += held
             start = self.start_ns
         if stopped or start is None:
             end_ns = self._last_produced()
@@ -316,10 +357,10 @@ class Recorder:
     def numbers(self, outcome: Outcome) -> dict[str, Any]:
         """Give every field of a result that follows from the stamps."""
         if self.streamed:
-            with self.lock or self._open_books():
-                self.flush()
-                self._sum_up()
-                return self._numbers(outcome, self._chunk_numbers())
+            books = self.open_books()
+            with books.lock:
+                self.flush(summed=True)
+                return self._numbers(outcome, self._chunk_numbers(books))
         return self._numbers(outcome, self._value_numbers())
 
     def _numbers(self, outcome: Outcome, counted: dict[str, Any]) -> dict[str, Any]:
@@ -382,36 +423,36 @@ class Recorder:
         counted["finish_reason"] = reading.finish_reason
         return counted
 
-    def _chunk_numbers(self) -> dict[str, Any]:
-        tokens, source = self._counted()
-        usage = self.usage or Usage()
+    def _chunk_numbers(self, books: Books) -> dict[str, Any]:
+        tokens, source = self._counted(books)
+        usage = books.usage or Usage()
         start = self._start_or_call()
-        kept = len(self.marks)
-        saw_token = self.first_token_ns is not None
+        kept = len(books.marks)
+        saw_token = books.first_token_ns is not None
         return {
-            "time_to_first_chunk": _since(start, self.first_chunk_ns),
-            "time_to_first_token": _since(start, self.first_token_ns),
-            "time_to_first_output_token": _since(start, self.first_output_ns),
-            "time_to_last_token": _since(start, self.last_token_ns),
+            "time_to_first_chunk": _since(start, books.first_chunk_ns),
+            "time_to_first_token": _since(start, books.first_token_ns),
+            "time_to_first_output_token": _since(start, books.first_output_ns),
+            "time_to_last_token": _since(start, books.last_token_ns),
             "token_count": tokens,
             "token_source": source,
-            "chunk_count": self.chunk_count,
-            "token_chunk_count": self.token_chunk_count,
-            "time_per_output_token": self._time_per_output_token(tokens, source),
-            "inter_token_latencies": TokenGaps(self.marks, kept),
+            "chunk_count": books.chunk_count,
+            "token_chunk_count": books.token_chunk_count,
+            "time_per_output_token": _time_per_output_token(books, tokens, source),
+            "inter_token_latencies": TokenGaps(books.marks, kept),
             "consumer_time_before_first_token": (
-                seconds_of(self.consumer_before_first_ns) if saw_token else None
+                seconds_of(books.consumer_before_first_ns) if saw_token else None
             ),
             "input_token_count": usage.input_tokens,
             "reasoning_token_count": usage.reasoning_tokens,
             "cached_token_count": usage.cached_tokens,
-            "model": self.model or self.options.model,
-            "finish_reason": self.finish_reason,
-            "timeline": Timeline(self.marks, kept, start),
-            "timeline_complete": kept == self.chunk_count,
+            "model": books.model or self.options.model,
+            "finish_reason": books.finish_reason,
+            "timeline": Timeline(books.marks, kept, start),
+            "timeline_complete": kept == books.chunk_count,
         }
 
-    def _counted(self) -> tuple[int, TokenSource]:
+    def _counted(self, books: Books) -> tuple[int, TokenSource]:
         """
         Give the token count and who counted.
 
@@ -419,45 +460,21 @@ class Recorder:
         some; the larger of usage and chunks where several choices were seen), else ``read_chunk``,
         else chunks.
         """
-        reader = self.reader
+        reader = books.reader
         if reader is None:  # nothing was read yet
             options = self.options
             has_function = options.count_tokens is not None or options.read_chunk is not None
-            return self.token_chunk_count, "counted" if has_function else "chunks"
+            return books.token_chunk_count, "counted" if has_function else "chunks"
         if reader.counts:
-            return self.token_sum, "counted"
-        chunks = self.token_chunk_count if reader.has_failed else self.token_sum
-        usage = None if self.usage is None else self.usage.output_tokens
-        if usage is not None and self.usage_is_last and (usage or not chunks):
+            return books.token_sum, "counted"
+        chunks = books.token_chunk_count if reader.has_failed else books.token_sum
+        usage = None if books.usage is None else books.usage.output_tokens
+        if usage is not None and books.usage_is_last and (usage or not chunks):
             # Some servers report one choice only.
-            is_whole = usage >= chunks or not (self.saw_choices or reader.saw_choices)
+            is_whole = usage >= chunks or not (books.saw_choices or reader.saw_choices)
             if is_whole:
                 return usage, "usage"
         return chunks, "items" if reader.saw_unknown else reader.source
-
-    def _time_per_output_token(self, tokens: int, source: TokenSource) -> float | None:
-        """
-        Give (last token - first token) / (tokens after the first token-bearing chunk).
-
-        Reasoning that usage reports but no chunk carried was over before the first token came.
-        """
-        if self.first_token_ns is None or self.last_token_ns is None:
-            return None
-        if self.token_chunk_count == 1:
-            return None
-        first = self.first_token_count if source in {"counted", "usage"} else 1
-        denominator = tokens - first
-        if source == "usage" and not self.saw_reasoning and self.usage is not None:
-            denominator -= self.usage.reasoning_tokens or 0
-        if denominator < 1:
-            return None
-        return seconds_of(self.last_token_ns - self.first_token_ns) / denominator
-
-
-def forget_locks() -> None:
-    """Leave to the parent of a fork the lock that another thread of its may hold."""
-    global _opening  # noqa: PLW0603 - a lock that nobody will release is no use
-    _opening = RLock()
 
 
 # What a value's result says before anything was read of the value.
@@ -493,3 +510,32 @@ def _since(start: int, stamp: int | None) -> float | None:
 
 def _utc(wall: int) -> datetime:
     return datetime.fromtimestamp(wall / NS_PER_SECOND, timezone.utc)
+
+
+def _take_words(books: Books, reading: Reading) -> None:
+    """Take what a chunk says beside its tokens; the same chunk's usage is no earlier one."""
+    if reading.usage is not None:
+        books.usage = updated_usage(books.usage, reading.usage)
+        if reading.usage.output_tokens is not None:
+            books.usage_is_last = True
+    books.model = reading.model or books.model
+    books.finish_reason = reading.finish_reason or books.finish_reason
+
+
+def _time_per_output_token(books: Books, tokens: int, source: TokenSource) -> float | None:
+    """
+    Give (last token - first token) / (tokens after the first token-bearing chunk).
+
+    Reasoning that usage reports but no chunk carried was over before the first token came.
+    """
+    if books.first_token_ns is None or books.last_token_ns is None:
+        return None
+    if books.token_chunk_count == 1:
+        return None
+    first = books.first_token_count if source in {"counted", "usage"} else 1
+    denominator = tokens - first
+    if source == "usage" and not books.saw_reasoning and books.usage is not None:
+        denominator -= books.usage.reasoning_tokens or 0
+    if denominator < 1:
+        return None
+    return seconds_of(books.last_token_ns - books.first_token_ns) / denominator

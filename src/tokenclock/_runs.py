@@ -19,7 +19,7 @@ from tokenclock._attributes import Attributes
 from tokenclock._chunks import SILENT, UNREAD, read_value
 from tokenclock._driver import speed
 from tokenclock._reading import bounded_text
-from tokenclock._recorder import Recorder, forget_locks
+from tokenclock._recorder import Books, Recorder
 from tokenclock._result import MetricsResult, result_of
 
 if TYPE_CHECKING:
@@ -151,8 +151,7 @@ class Run(Recorder):
         if end_ns is None:
             end_ns = self.clock()
         if thrown and self.start_ns is None:
-            self.flush()
-            requested = requested if self.chunk_count else None
+            requested = requested if self.saw_chunk() else None
         outcome = outcome_of(error, stop)
         if outcome in {"failed", "cancelled"}:
             self.error = bounded_text(_log.type_name(type(error)))
@@ -162,8 +161,7 @@ class Run(Recorder):
         """End because the caller stopped: it closed, broke out, dropped it or never asked."""
         asked = self.request_under_way() is not None
         if self.streamed:
-            self.flush()
-            asked = asked or self.chunk_count > 0
+            asked = self.saw_chunk() or asked
         outcome: Outcome = "stopped" if asked else "unconsumed"
         self.finish(outcome, self.call_ns, in_finaliser=in_finaliser)
 
@@ -187,9 +185,17 @@ class Run(Recorder):
                 steps_on_stack.pop(self.number, None)
             is_awaited = self.captures or self.options.sinks or _sinks.global_sinks or self.scopes
             if is_awaited and is_ours:
-                self._deliver(in_finaliser=in_finaliser)
+                if self.is_half_done:
+                    self.open_books().owed = in_finaliser
+                else:
+                    self._deliver(in_finaliser=in_finaliser)
         except Exception as error:  # noqa: BLE001 - our own failure never reaches the program
             _log.failure(f"Finishing the measurement of {self.options.name!r} failed", error)
+
+    def pay(self, books: Books) -> None:
+        """Hand on the result that could not be handed on while stamps were taken."""
+        in_finaliser, books.owed = bool(books.owed), None
+        self._deliver(in_finaliser=in_finaliser)
 
     def _deliver(self, *, in_finaliser: bool) -> None:
         sinks = _sinks.sinks_for(self.options.sinks)
@@ -230,7 +236,7 @@ class Run(Recorder):
             return self.finished
         is_finished = self.outcome != "running"  # asked first: it may change while we look
         result: MetricsResult[None] = result_of(self._fields())
-        if is_finished:
+        if is_finished and not self.is_half_done:
             self.finished = result
         return result
 
@@ -335,7 +341,6 @@ def _after_fork() -> None:
     global _process  # noqa: PLW0603 - two processes must not give the same id
     live_runs.clear()
     steps_on_stack.clear()
-    forget_locks()
     _process = os.urandom(6).hex()
 
 

@@ -313,14 +313,14 @@ def measured_stream(original: object, run: Run, *, observed: bool) -> Any:
     """Open *run* for *original*, and give the measured stream that stands in for it."""
     kind = type(original)
     if takes(run.clock) and is_compilable(kind) and (run.scopes is None or not run.lends_context):
-        run.tape, run.streamed = compiled_tape(run.options), True
+        run.tape, run.streamed, run.shelf = compiled_tape(run.options), True, []
         stream = _compiled_class_for(kind)(original, run, run.tape, observed, None)
         if kind not in _GENERATORS:
             steps_on_stack[run.number] = run  # its ways out are hands of Python's
             if _is_helper(kind):
                 _rebuild_text_stream(stream, kind)
         return stream
-    run.tape, run.streamed = Tape(run.clock), True
+    run.tape, run.streamed, run.shelf = Tape(run.clock), True, []
     steps_on_stack[run.number] = run
     return stream_around(original, run, observed=observed)
 
