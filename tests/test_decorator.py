@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+import wrapt
 
 import tokenclock
 from programs import check_frames
@@ -1031,3 +1032,36 @@ def test_warnings_point_at_the_users_line() -> None:
 
     assert [one.filename for one in warned] == [__file__]
     assert tokenclock.__version__
+
+
+def test_what_wraps_a_generator_function_may_do_more() -> None:
+    """A wrapper that answers as a generator function does, and works at once, is measured so."""
+    clock = FakeClock()
+
+    @wrapt.decorator
+    def at_once(wrapped: Any, _: object, args: Any, kwargs: Any) -> Any:
+        clock.advance(0.5)
+        return list(wrapped(*args, **kwargs))
+
+    @at_once
+    def tokens() -> Iterator[str]:
+        yield from "abc"
+
+    measured: Any = observe(tokens, clock=clock)
+    with capture() as results:
+        assert measured() == ["a", "b", "c"]
+
+    assert (results[0].generation_latency, results[0].throughput) == (0.5, 6.0)
+
+
+def test_an_observed_generator_function_is_the_caller_of_what_it_observes() -> None:
+    """Where two decorators measure one function, the inner call knows the outer one."""
+
+    def tokens() -> Iterator[str]:
+        yield "a"
+
+    with capture() as results:
+        list(observe(observe(tokens, name="inner"), name="outer")())
+
+    by_name = {result.function: result for result in results}
+    assert by_name["inner"].parent_id == by_name["outer"].call_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator
 from importlib.util import find_spec
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -114,3 +115,61 @@ def test_awaitables_of_an_unknown_kind_are_pythons() -> None:
     assert not is_compiled(measure(Awaitables()))
     for known in (Coroutines(), agenerator()):
         assert is_compiled(measure(known)) is (driver == "compiled")
+
+
+def test_a_stream_that_is_let_go_amid_its_step_lives_until_the_step_is_over() -> None:
+    """Who iterates in C only lends the stream, and the body may make it let go."""
+
+    class Reentrant:
+        is_first = True
+
+        def __iter__(self) -> Reentrant:
+            return self
+
+        def __next__(self) -> str:
+            if self.is_first:
+                self.is_first = False
+                assert next(chained, None) is None
+                return "x"
+            raise StopIteration
+
+    chained: Iterator[str] = chain.from_iterable(iter([measure(Reentrant())]))
+    assert list(chained) == ["x"]
+
+
+def test_a_method_that_is_taken_away_is_missed_as_it_is() -> None:
+    """Where the class of an async iterator lost its method, its stream does not crash."""
+
+    class Items:
+        async def __anext__(self) -> str:
+            return "a"
+
+    given: Any = Items()
+    stream: Any = measure(given)
+    anext_of = type(stream).__anext__
+    del Items.__anext__
+    # Python's driver holds the method as it was.
+    with pytest.raises((TypeError, StopIteration), match=r"requires an object with __anext__|^a$"):
+        anext_of(stream).send(None)
+
+
+def test_a_clock_that_stands_in_for_the_real_one_is_the_users() -> None:
+    """What freezes the time replaces our names too; the driver reads the real clock alone."""
+    printed = run_python(
+        """
+        import time
+        import tokenclock
+        from tokenclock import _clock, _driver
+
+        def frozen():
+            return 5
+
+        real, _clock.monotonic_ns = _clock.monotonic_ns, frozen
+        time.perf_counter_ns = frozen
+        observed = tokenclock.observe(lambda: iter("ab"))
+        stream = observed()
+        list(stream)
+        print(stream.metrics.generation_latency, _driver.takes(frozen), _driver.takes(real))
+        """
+    )
+    assert printed == f"0.0 False {IS_BUILT and not WANTS_PYTHON}\n"

@@ -23,7 +23,7 @@ from driving import END, run_python, settle, step_or_end
 from stepping import every_shape, read, stream_of
 from tokenclock import MetricsResult, capture, labels, measure, metrics_of, observe
 from tokenclock._hands import _anext, _next
-from tokenclock._recorder import BATCH, MOST_MARKS, Recorder
+from tokenclock._recorder import BATCH, MOST_MARKS, Books, Recorder
 from tokenclock._runs import Run, live_runs
 from tokenclock._sinks import SinkEntry
 from tokenclock._streams import AsyncMeasuredStream, MeasuredStream
@@ -434,8 +434,12 @@ every_moment = pytest.mark.parametrize(
         place
         for function in (
             _next,
+            Recorder.open_books,
             Recorder.flush,
+            Recorder._flush,
             Recorder._take,
+            Recorder._sum_up,
+            Recorder._settle,
             Recorder.read,
             Recorder._take_one,
             Recorder._take_token,
@@ -532,6 +536,51 @@ def test_a_close_while_the_stream_ends_gives_no_second_result(
     assert len(sink.results) == 1
     assert metrics_of(stream) == sink.results[0]
     assert sink.results[0].outcome in {"completed", "stopped"}
+
+
+@pytest.mark.parametrize("function", [Books.__init__, Marks.__init__])
+def test_a_look_inside_the_first_look_does_not_wipe_the_books(
+    function: Any, clock: FakeClock
+) -> None:
+    """Who looks while the books are being opened is looked after, and loses nothing."""
+    stream = measure(Script([(0.25, "a")] * 8, clock=clock).stream(), clock=clock)
+    assert [next(stream) for _ in range(6)] == ["a"] * 6
+    lines: list[Any] = [place.values for place in lines_of(function)]
+    before = sys.gettrace()
+    code, line = lines[0]
+    sys.settrace(struck_at(code, line, stream._tc_run.result))
+    try:
+        midway = stream.metrics
+    finally:
+        sys.settrace(before)
+    assert list(stream) == ["a"] * 2
+
+    assert (midway.chunk_count, midway.time_to_first_token) == (6, 0.25)
+    assert (stream.metrics.chunk_count, stream.metrics.time_to_first_token) == (8, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [place for each in (Recorder._flush, Recorder._take) for place in lines_of(each)],
+)
+def test_a_close_amid_a_look_gives_a_whole_result(
+    code: CodeType, line: int, clock: FakeClock, sink: CollectingSink
+) -> None:
+    """A handler that closes the stream whose stamps are being taken loses none of them."""
+    stream = measure(Script([(0.25, "a")] * 8, clock=clock).generator(), clock=clock)
+    assert [next(stream) for _ in range(6)] == ["a"] * 6
+    before = sys.gettrace()
+    sys.settrace(struck_at(code, line, stream.close))
+    try:
+        _ = stream.metrics
+    finally:
+        sys.settrace(before)
+    stream.close()
+
+    result = stream.metrics
+    assert sink.results == [result]
+    assert (result.outcome, result.chunk_count) == ("stopped", 6)
+    assert result.generation_latency == 1.5
 
 
 def test_the_async_hand_is_the_sync_one_with_await() -> None:

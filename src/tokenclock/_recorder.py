@@ -48,13 +48,15 @@ class Books:
         owed: Whether the run ended meanwhile, and its result is due: in a finaliser or not.
         unsummed: Marks whose part of the caller's time has still to be added: from, to, and since
             when the caller held the stream before.
+        saw_chunk: Whether stamps of chunks were taken, at least begun to be.
         saw_plain: Whether there was a chunk of one token that needs no reading.
     """
 
     __slots__ = (
         "choice", "chunk_count", "consumer_before_first_ns", "finish_reason", "first_chunk_ns",
         "first_output_ns", "first_token_count", "first_token_ns", "flusher", "last_token_ns",
-        "lock", "marks", "model", "owed", "reader", "saw_choices", "saw_plain", "saw_reasoning",
+        "lock", "marks", "model", "owed", "reader", "saw_choices", "saw_chunk", "saw_plain",
+        "saw_reasoning",
         "token_chunk_count", "token_sum", "unsummed", "usage", "usage_is_last",
     )  # fmt: skip
 
@@ -74,7 +76,7 @@ class Books:
         self.chunk_count = self.token_chunk_count = self.token_sum = 0
         self.usage: Usage | None = None
         self.usage_is_last = False
-        self.saw_choices = self.saw_reasoning = self.saw_plain = False
+        self.saw_chunk = self.saw_choices = self.saw_reasoning = self.saw_plain = False
         self.choice: int | None = None
         self.model: str | None = None
         self.finish_reason: str | None = None
@@ -167,7 +169,8 @@ class Recorder:
     def saw_chunk(self) -> bool:
         """Whether anything came from the stream."""
         self.flush()
-        return self.books is not None and self.books.chunk_count > 0
+        books = self.books
+        return books is not None and (books.saw_chunk or books.chunk_count > 0)
 
     def failed(self, error: Exception) -> None:
         """Log the first failure of ours in this run: the next chunks would fail alike."""
@@ -176,6 +179,8 @@ class Recorder:
             _log.failure(f"Measuring {self.options.name!r} failed", error)
 
     def _flush(self, books: Books, *, summed: bool) -> None:
+        if self.tape.waits:
+            books.saw_chunk = True
         books.flusher = get_ident()
         try:
             stamps = self.tape.take()
