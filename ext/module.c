@@ -53,22 +53,25 @@ steps_under_way(PyObject *module, PyObject *Py_UNUSED(ignored))
 }
 
 PyDoc_STRVAR(held_between_doc,
-"held_between(stamps, /)\n--\n\n"
-"Give the sum of the requests less the sum of the arrivals, of a buffer of both in turn.");
+"held_between(stamps, begin, end, /)\n--\n\n"
+"Give the sum of the requests less the sum of the arrivals, of a buffer of both in turn, for the\n"
+"chunks from begin to end.");
 
 static PyObject *
-held_between(PyObject *Py_UNUSED(module), PyObject *object)
+held_between(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
+    PyObject *object;
+    Py_ssize_t begin, end;
     Py_buffer stamps;
     uint64_t held = 0; /* the difference is small, whatever the sums wrap around to */
-    if (PyObject_GetBuffer(object, &stamps, PyBUF_SIMPLE) < 0) {
+    if (!PyArg_ParseTuple(arguments, "Onn:held_between", &object, &begin, &end)
+        || PyObject_GetBuffer(object, &stamps, PyBUF_SIMPLE) < 0) {
         return NULL;
     }
-    Py_ssize_t count = stamps.len / (Py_ssize_t)sizeof(uint64_t);
-    for (Py_ssize_t place = 0; place + 1 < count; place += 2) {
+    Py_ssize_t count = stamps.len / (Py_ssize_t)(2 * sizeof(uint64_t));
+    for (Py_ssize_t chunk = begin < 0 ? 0 : begin; chunk < end && chunk < count; chunk++) {
         uint64_t pair[2];
-        memcpy(pair, (const char *)stamps.buf + place * (Py_ssize_t)sizeof(uint64_t),
-               sizeof(pair));
+        memcpy(pair, (const char *)stamps.buf + chunk * (Py_ssize_t)sizeof(pair), sizeof(pair));
         held += pair[0] - pair[1];
     }
     PyBuffer_Release(&stamps);
@@ -106,7 +109,7 @@ reads(PyObject *module, PyObject *clock)
 static PyMethodDef module_methods[] = {
     {"reads", reads, METH_O, reads_doc},
     {"time_of_looks", time_of_looks, METH_O, time_of_looks_doc},
-    {"held_between", held_between, METH_O, held_between_doc},
+    {"held_between", held_between, METH_VARARGS, held_between_doc},
     {"connect", connect, METH_VARARGS, connect_doc},
     {"steps_under_way", steps_under_way, METH_NOARGS, steps_under_way_doc},
     {NULL, NULL, 0, NULL},

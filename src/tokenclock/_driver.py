@@ -34,12 +34,14 @@ driver: Literal["compiled", "python"] = "python" if speed is None else "compiled
 reads_any_clock = False
 
 
-def _held_between(stamps: array[int]) -> int:
-    """Give the sum of the requests less the sum of the arrivals: both come in turn."""
-    return sum(stamps[::2]) - sum(stamps[1::2])
+def _held_between(stamps: array[int], begin: int, end: int) -> int:
+    """Give the sum of the requests less that of the arrivals, both in turn, of these chunks."""
+    return sum(stamps[2 * begin : 2 * end : 2]) - sum(stamps[2 * begin + 1 : 2 * end : 2])
 
 
-held_between: Callable[[array[int]], int] = _held_between if speed is None else speed.held_between
+held_between: Callable[[array[int], int, int], int] = (
+    _held_between if speed is None else speed.held_between
+)
 
 
 def takes(clock: Clock) -> bool:

@@ -27,7 +27,15 @@ from tokenclock._reading import (
     Usage,
     updated_usage,
 )
-from tokenclock._timeline import NO_GAPS, NS_PER_SECOND, Marks, Timeline, TokenGaps, seconds_of
+from tokenclock._timeline import (
+    NO_GAPS,
+    NS_PER_SECOND,
+    Marks,
+    Timeline,
+    TokenGaps,
+    array_of,
+    seconds_of,
+)
 
 if TYPE_CHECKING:
     from tokenclock._options import Options
@@ -185,7 +193,7 @@ class Recorder:
         try:
             stamps = self.tape.take()
             if type(stamps) is bytes:
-                stamps = array("Q", stamps)
+                stamps = array_of(stamps)
             if stamps:
                 self._take(books, stamps)
             if summed:
@@ -218,26 +226,24 @@ class Recorder:
 
     def _take(self, books: Books, stamps: array[int]) -> None:
         """Add chunks of one token each, of no named channel."""
+        count = len(stamps) // 2
+        kept = begin = len(books.marks)
         if not books.saw_plain:  # the driver knew the first of them by itself
             books.saw_plain = True
-            self._take_one(books, stamps[0], stamps[1], ONE_TOKEN)
-            stamps = stamps[2:]
-            if not stamps:
-                return
-        count = len(stamps) // 2
+            self._add_up(books, stamps[0], stamps[1], ONE_TOKEN)
+            count, begin = count - 1, kept + 1
         given = self._start_or_call() if self.given_ns is None else self.given_ns
         books.last_token_ns = self.given_ns = self.produced_ns = stamps[-1]
         books.chunk_count += count
         books.token_chunk_count += count
         books.token_sum += count
         books.usage_is_last = False
-        kept = len(books.marks)
         room = MOST_MARKS - kept
-        if count <= room:
+        if begin + count <= MOST_MARKS:
             books.marks.extend(stamps)
-            books.unsummed.append((kept, kept + count, given))
+            books.unsummed.append((begin, begin + count, given))
         else:
-            held = _held(stamps, given)
+            held = _held(stamps, begin - kept, len(stamps) // 2, given)
             self.consumer_ns += held
             books.marks.extend(stamps[: 2 * room])
 
@@ -245,11 +251,16 @@ class Recorder:
         """Add the caller's part of what was only kept."""
         while books.unsummed:
             begin, end, given = books.unsummed.pop()
-            held = _held(books.marks.stamps[2 * begin : 2 * end], given)
+            held = _held(books.marks.stamps, begin, end, given)
             self.consumer_ns += held
 
     def _take_one(self, books: Books, requested: int, arrived: int, reading: Reading) -> None:
-        """Add one chunk with its reading."""
+        """Add one chunk with its reading, and keep its marks."""
+        self._add_up(books, requested, arrived, reading)
+        if len(books.marks) < MOST_MARKS:
+            books.marks.append(requested, arrived, reading.tokens, CHANNEL_CODES[reading.channel])
+
+    def _add_up(self, books: Books, requested: int, arrived: int, reading: Reading) -> None:
         held = self._given_until(requested)
         self.consumer_ns += held
         if books.first_chunk_ns is None:
@@ -260,8 +271,6 @@ class Recorder:
             self._take_token(books, arrived, reading)
         if reading is not NOTHING and reading is not ONE_TOKEN:
             _take_words(books, reading)
-        if len(books.marks) < MOST_MARKS:
-            books.marks.append(requested, arrived, reading.tokens, CHANNEL_CODES[reading.channel])
 
     def _take_token(self, books: Books, arrived: int, reading: Reading) -> None:
         if books.first_token_ns is None:
@@ -504,9 +513,11 @@ _NUMBERS_OF_A_VALUE: Mapping[str, Any] = {
 }
 
 
-def _held(stamps: array[int], given: int) -> int:
-    """Give how long the caller held the stream before each of these requests, summed."""
-    return max(held_between(stamps) + stamps[-1] - given, 0)
+def _held(stamps: array[int], begin: int, end: int, given: int) -> int:
+    """Give how long the caller held the stream before each request of these chunks, summed."""
+    if begin == end:
+        return 0
+    return max(held_between(stamps, begin, end) + stamps[2 * end - 1] - given, 0)
 
 
 def _since(start: int, stamp: int | None) -> float | None:

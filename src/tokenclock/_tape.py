@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tokenclock._clock import Clock
@@ -25,29 +25,25 @@ class Tape:
         requested_ns: When the request that is under way was made, else ``None``.
     """
 
-    __slots__ = ("_left", "clock", "pending", "plain", "requested_ns")
+    __slots__ = ("_last", "clock", "pending", "plain", "requested_ns")
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.pending: list[int] = []
         self.plain: type | None = None
         self.requested_ns: int | None = None
-        self._left: array[int] | None = None
+        self._last: list[int] | None = None
 
     @property
     def waits(self) -> bool:
         """Whether there are stamps to be taken."""
-        return bool(self.pending)
+        return bool(self.pending if self._last is None else self._last)
 
     def take(self) -> array[int]:
         """Give the stamps that wait, request and arrival in turn, and forget them."""
-        left = self._left
-        if left is not None:
-            self._left = _NOTHING
-            return left
-        pending = self.pending
+        pending = self.pending if self._last is None else self._last
         count = len(pending) & ~1  # a request whose arrival is about to follow waits
-        taken = array("Q", pending[:count])
+        taken = array("Q", pending[:count])[:]  # exactly as long as it has to be
         del pending[:count]
         return taken
 
@@ -59,9 +55,7 @@ class Tape:
         """
         under_way = self.requested_ns
         self.requested_ns = self.plain = None
-        if self._left is None:
-            self._left = self.take()
+        if self._last is None:
+            # Another thread may be taking stamps: it goes on with the same list.
+            self._last, self.pending = self.pending, []
         return under_way
-
-
-_NOTHING: array[Any] = array("Q")

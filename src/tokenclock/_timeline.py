@@ -77,7 +77,7 @@ class Marks:
         if self.stamps:
             self.stamps.extend(stamps)
         else:
-            self.stamps = stamps[:]  # exactly as long as it has to be
+            self.stamps = stamps
 
     def requests(self, begin: int, end: int) -> array[int]:
         """Give when chunks were asked for."""
@@ -97,6 +97,14 @@ class Marks:
 
 
 _ONE = array("i", [1])
+_ZERO = array("Q", [0])
+
+
+def array_of(stamps: bytes) -> array[int]:
+    """Give stamps as an array that takes exactly their memory; one that grows takes more."""
+    exact = _ZERO * (len(stamps) // 8)
+    memoryview(exact).cast("B")[:] = stamps
+    return exact
 
 
 class Timeline(Sequence[TimelineEntry]):
