@@ -5,7 +5,7 @@ Each line is the median over rounds; in each round the bare and the measured pro
 the other, in changing order, so that a machine that changes its speed moves both. Budgets are
 those of the compiled driver on CPython 3.11; ``TOKENCLOCK_PURE_PYTHON=1`` measures Python's own.
 
-    python benchmarks/overhead.py [--rounds 15] [--tokens 100000]
+    python benchmarks/overhead.py [--rounds 15] [--tokens 30000]
 """
 
 from __future__ import annotations
@@ -312,7 +312,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--tokens", type=int, default=100_000)
+    parser.add_argument("--tokens", type=int, default=30_000)
     arguments = parser.parse_args()
     python = f"{platform.python_implementation()} {platform.python_version()}"
     print(f"{python}, {platform.machine()}, {driver} driver")

@@ -5,15 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Generator
 from types import AsyncGeneratorType, GeneratorType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from tokenclock._driver import driver, speed
 from tokenclock._hands import close_failed, closed, step_raised
 from tokenclock._proxy import defined, offers
-
-if TYPE_CHECKING:
-    from tokenclock._options import Options
 
 if driver == "compiled":
     speed.connect(step_raised, closed, close_failed)
@@ -64,11 +61,6 @@ def _types(kind: Any) -> list[str]:
 def compiled_bases(kind: type) -> tuple[type, ...]:
     """Give the driver's types from which a stand-in for a *kind* inherits its steps."""
     return tuple(getattr(speed, name) for name in _types(kind) or ["Body"])
-
-
-def compiled_tape(options: Options) -> Any:
-    """Give the tape of a run that the compiled driver is to read."""
-    return speed.Tape(options.clock, options.reads_plainly)
 
 
 def compiled_names(kind: type) -> list[str]:

@@ -333,7 +333,11 @@ class Recorder:
         then a stream that had started was in its hands.
         """
         if self.tape is None:
-            self._settle(end_ns, requested, None, stopped)
+            start = self.start_ns
+            if requested is None and start is not None and not stopped:  # a value, as most are
+                self.end_ns = end_ns if end_ns > start else start  # noqa: FURB136 - as below
+            else:
+                self._settle(end_ns, requested, None, stopped)
             return
         under_way = self.tape.end()
         self.end_ns = end_ns

@@ -11,8 +11,8 @@ from inspect import isfunction
 from types import AsyncGeneratorType, GeneratorType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from tokenclock._compiled import compiled_bases, compiled_names, compiled_tape, is_compilable
-from tokenclock._driver import takes
+from tokenclock._compiled import compiled_bases, compiled_names, is_compilable
+from tokenclock._driver import speed, takes
 from tokenclock._hands import hands_for
 from tokenclock._hooks import astepped, stepped
 from tokenclock._proxy import INHERITED, ClassesByOriginal, Proxy, StandIn, bound, offers
@@ -312,10 +312,16 @@ _compiled_class_for = ClassesByOriginal(
 def measured_stream(original: object, run: Run, *, observed: bool) -> Any:
     """Open *run* for *original*, and give the measured stream that stands in for it."""
     kind = type(original)
-    if takes(run.clock) and is_compilable(kind) and (run.scopes is None or not run.lends_context):
-        run.tape, run.streamed, run.shelf = compiled_tape(run.options), True, []
-        stream = _compiled_class_for(kind)(original, run, run.tape, observed, None)
-        if kind not in _GENERATORS:
+    is_generator = kind in _GENERATORS
+    if (
+        takes(run.clock)
+        and (is_generator or is_compilable(kind))
+        and (run.scopes is None or not run.lends_context)
+    ):
+        tape = speed.Tape(run.clock, run.options.reads_plainly)
+        run.tape, run.streamed, run.shelf = tape, True, []
+        stream = _compiled_class_for(kind)(original, run, tape, observed, None)
+        if not is_generator:
             steps_on_stack[run.number] = run  # its ways out are hands of Python's
             if _is_helper(kind):
                 _rebuild_text_stream(stream, kind)
