@@ -16,7 +16,7 @@ from tokenclock._tape import Tape
 from tokenclock.testing import FakeClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 Body = list[Any]
 Program = list[Any]
@@ -43,12 +43,17 @@ def courses(kind: str, body: Body, program: Program, given: Any) -> tuple[Course
     return bare, python, compiled
 
 
+def in_any_order(measured: Sequence[object]) -> list[str]:
+    """Give what was measured: which of two dropped streams dies first is up to Python."""
+    return sorted(map(repr, measured))
+
+
 def check_all_alike(kind: str, body: Body, program: Program, given: Any) -> None:
     bare, python, compiled = courses(kind, body, program, given)
 
     assert compiled.seen == bare.seen
     assert python.seen == bare.seen
-    assert compiled.measured == python.measured
+    assert in_any_order(compiled.measured) == in_any_order(python.measured)
 
 
 def yields(*places: int, handler: str = "") -> Body:
@@ -125,7 +130,7 @@ def test_the_compiled_driver_keeps_what_pythons_cannot(
     if driver == "compiled":
         assert compiled.seen == bare.seen
     if python.seen == compiled.seen:
-        assert compiled.measured == python.measured
+        assert in_any_order(compiled.measured) == in_any_order(python.measured)
 
 
 @pytest.mark.parametrize("name", ["python", "compiled"])
