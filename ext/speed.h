@@ -63,7 +63,7 @@ typedef struct {
     Py_ssize_t count;     /* of stamps */
     Py_ssize_t capacity;  /* of stamps */
     Py_ssize_t batch;     /* Python is to look when this many wait */
-    Py_ssize_t lost;      /* chunks for whose stamps there was no memory */
+    Py_ssize_t lost;      /* chunks whose stamps could not be kept */
     int64_t requested;    /* when the request under way was made, or NOT_ASKED */
     char reads_plainly;   /* whether no function of the user's has to see every chunk */
     char is_over;         /* whether the run is over: later chunks pass unmeasured */

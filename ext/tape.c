@@ -205,8 +205,9 @@ static PyObject *
 tape_take(Tape *tape, PyObject *Py_UNUSED(ignored))
 {
     if (tape->lost) {
+        PyErr_Format(PyExc_RuntimeError, "the stamps of %zd chunks could not be kept", tape->lost);
         tape->lost = 0;
-        return PyErr_NoMemory();
+        return NULL;
     }
     PyObject *taken = PyBytes_FromStringAndSize(
         (const char *)tape->stamps, tape->count * (Py_ssize_t)sizeof(int64_t));

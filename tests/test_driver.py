@@ -148,8 +148,9 @@ def test_a_method_that_is_taken_away_is_missed_as_it_is() -> None:
     stream: Any = measure(given)
     anext_of = type(stream).__anext__
     del Items.__anext__
-    # Python's driver holds the method as it was.
-    with pytest.raises((TypeError, StopIteration), match=r"requires an object with __anext__|^a$"):
+    # Python's driver holds the method as it was, and gives the chunk.
+    missed = TypeError if driver == "compiled" else StopIteration
+    with pytest.raises(missed, match=r"requires an object with __anext__|^a$"):
         anext_of(stream).send(None)
 
 

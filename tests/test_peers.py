@@ -253,7 +253,8 @@ def test_edge_takes_everything_and_shows_it() -> None:
     edge = Edge({"/info": {"size": 3}})
     try:
         edge.keep(on=True)
-        said = UrlRequest(edge.address + "/v1/info", b"hello", method="PUT")  # noqa: S310
+        address = edge.address + "/v1/info"
+        said = UrlRequest(address, b"hello", method="PUT")  # noqa: S310 - http, on loopback
         with urlopen(said) as response:  # noqa: S310 - our own server
             assert json.loads(response.read()) == {"size": 3}
         (request,) = edge.taken()

@@ -1,8 +1,8 @@
 """
 The brain: what the stamps of one run mean.
 
-No I/O, no waiting. The hands in ``_streams`` stamp and append; what the stamps mean is decided
-here, when they are flushed and at the run's start and end.
+No I/O, no waiting. The drivers stamp and append; what the stamps mean is decided here, when
+somebody looks, when many wait, and at the run's start and end.
 """
 
 from __future__ import annotations
@@ -64,8 +64,7 @@ class Books:
         "choice", "chunk_count", "consumer_before_first_ns", "finish_reason", "first_chunk_ns",
         "first_output_ns", "first_token_count", "first_token_ns", "flusher", "last_token_ns",
         "lock", "marks", "model", "owed", "reader", "saw_choices", "saw_chunk", "saw_plain",
-        "saw_reasoning",
-        "token_chunk_count", "token_sum", "unsummed", "usage", "usage_is_last",
+        "saw_reasoning", "token_chunk_count", "token_sum", "unsummed", "usage", "usage_is_last",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -238,14 +237,13 @@ class Recorder:
         books.token_chunk_count += count
         books.token_sum += count
         books.usage_is_last = False
-        room = MOST_MARKS - kept
         if begin + count <= MOST_MARKS:
             books.marks.extend(stamps)
             books.unsummed.append((begin, begin + count, given))
         else:
             held = _held(stamps, begin - kept, len(stamps) // 2, given)
             self.consumer_ns += held
-            books.marks.extend(stamps[: 2 * room])
+            books.marks.extend(stamps[: 2 * (MOST_MARKS - kept)])
 
     def _sum_up(self, books: Books) -> None:
         """Add the caller's part of what was only kept."""
@@ -349,7 +347,7 @@ class Recorder:
         end_ns: int,
         requested: int | None,
         under_way: int | None,
-        stopped: bool,  # noqa: FBT001
+        stopped: bool,  # noqa: FBT001 - kept in a tuple until then
     ) -> None:
         """Work out what the end means, when all stamps before it are in the books."""
         start = self.start_ns

@@ -214,7 +214,7 @@ def test_what_a_model_does_not_declare_is_read(what: str) -> None:
     missing = {"usage": "usage", "an end": "finish_reason", "another choice": "index"}.get(what)
     said = model("Said", content=Any)
     choice = model("Choice", delta=said, finish_reason=Any, index=Any)
-    chunk = model("Chunk", choices=list[choice], model=Any, usage=Any)  # type: ignore[valid-type]
+    chunk = model("Chunk", choices=list[choice], model=Any, usage=Any)  # type: ignore[valid-type]  # made above
     then, expected = CHATS[what]
 
     made = [chunk(**one) for one in (CHAT, then, CHAT)]

@@ -188,8 +188,7 @@ class Load(ABC):
                 exit_code = _exit_code(error)
                 self._noticed(error)
         if os.getpid() != self._process:  # a forked child came back: the run is its parent's
-            # Run, and its exit code tested, but a process that ends so leaves no coverage behind.
-            os._exit(exit_code)  # pragma: no cover - see above
+            os._exit(exit_code)  # pragma: no cover - tested, but ends before coverage is written
         if self._began is not None:
             self._deliver(results, start_delay)
 
