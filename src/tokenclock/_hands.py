@@ -1,5 +1,5 @@
 """
-The hands: what a measured stream does when it is driven, sync and async.
+The hands, Python's own driver: what a measured stream does when it is driven, sync and async.
 
 They stamp and append, nothing more; what a stamp means is the recorder's business. Each hand is
 one function in one piece, although some are long: the order of events in it is its meaning, and

@@ -35,8 +35,8 @@ class Proxy:
     """
     Stands in for the object in ``_tc_original``, whose run is ``_tc_run``.
 
-    Attributes of ours start with ``_tc_`` and are set with ``object.__setattr__``; every other
-    one is the original's.
+    Attributes of ours start with ``_tc_``, and a base beside this one keeps them; every other one
+    is the original's.
     """
 
     __slots__ = ()
@@ -83,7 +83,7 @@ class Proxy:
 
 
 class StandIn(Proxy):
-    """A stand-in whose attributes of ours are slots; those of the compiled driver are in C."""
+    """A stand-in that keeps our attributes in slots; that of the compiled driver does so in C."""
 
     __slots__ = (
         "__weakref__", "_tc_anext", "_tc_next", "_tc_observed", "_tc_original", "_tc_owner",
